@@ -1,0 +1,165 @@
+"""A Ray of one's own on this machine, and the application on it: `ecg-serve up`.
+
+Ray is imported inside the functions: its flags are read from the environment when it is.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Final
+
+from serve_app.errors import ModelUnavailable, SettingsError
+from serve_app.settings import Settings
+
+__all__ = ["APP_NAME", "FLAGS", "running", "serve_until_stopped", "set_flags"]
+
+APP_NAME: Final = "ecg"
+
+# Measured: without the first two a request costs five to ten times as much.
+FLAGS: Final[Mapping[str, str]] = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # Workers run at nice 15 otherwise, behind whatever else the machine does.
+    "RAY_worker_niceness": "0",
+    # Replicas that died under a request are tried again elsewhere, with the body kept for it.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(1 << 20),
+    # A proxy that died is back in 5 s instead of 23.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "1",
+    # The autoscaler sees load within a second instead of ten.
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    # No balancer outside has to notice that we are leaving.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The one-core notice about accelerators that a fractional replica does not have.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_PORT_FLAGS: Final = {
+    "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
+    "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
+}
+_OBJECT_STORE_BYTES: Final = 128 << 20
+
+
+def set_flags() -> None:
+    """Ray's flags, where the environment does not say otherwise; before Ray is imported."""
+    for name, value in FLAGS.items():
+        os.environ.setdefault(name, value)
+    for name, port in _PORT_FLAGS.items():
+        os.environ.setdefault(name, str(port if _is_free("127.0.0.1", port) else _free_port()))
+
+
+@contextmanager
+def running(settings: Settings, report: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+    """The application, ready, at the URL that is yielded; stopped at the end.
+
+    Args:
+        settings: Host, port, profile and the rest.
+        report: Told, step by step, where the seconds of the start go.
+
+    Raises:
+        SettingsError: The port is taken.
+        ModelUnavailable: The replicas did not come up, for instance since the model cannot load.
+    """
+    if not _is_free(settings.host, settings.port):
+        raise SettingsError(
+            f"Port {settings.port} of {settings.host} is taken.", hint="Choose another --port."
+        )
+    set_flags()
+    laps = _Laps(report)
+    import ray
+    from ray import serve
+
+    from deployments.app import build_app
+
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    laps.done("import")
+    ray.init(
+        address="local",
+        num_cpus=_cpus(settings),
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
+    try:
+        laps.done("ray")
+        serve.start(
+            http_options={"host": settings.host, "port": settings.port},
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        laps.done("serve")
+        try:
+            serve.run(build_app(settings), name=APP_NAME, route_prefix="/")
+        except RuntimeError as error:
+            raise ModelUnavailable(_why(serve.status())) from error
+        laps.done("application")
+        yield f"http://{settings.host}:{settings.port}"
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def serve_until_stopped(settings: Settings, report: Callable[[str], None]) -> None:
+    """Serve in the foreground until SIGTERM or SIGINT, then let requests end and stop."""
+    stop = threading.Event()
+
+    with running(settings, report) as url:
+        # After the start, since Ray puts a handler of its own there; during it, a signal ends all.
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())
+        report(f"ready: {url}")
+        stop.wait()
+        report("stopping")
+
+
+class _Laps:
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._since_s = time.perf_counter()
+
+    def done(self, step: str) -> None:
+        now_s = time.perf_counter()
+        self._report(f"{step} {now_s - self._since_s:.1f} s")
+        self._since_s = now_s
+
+
+def _cpus(settings: Settings) -> float:
+    """What Ray may give out: the machine's cores, but never too few for the least replicas."""
+    least = (
+        settings.model_min_replicas * settings.model_cpus
+        + settings.preprocessor_min_replicas * settings.preprocessor_cpus
+    )
+    return max(float(os.cpu_count() or 1), least)
+
+
+def _why(status: object) -> str:
+    """The last line of what the failed replica said: its own error, without the trace."""
+    deployments = status.applications[APP_NAME].deployments.values()  # type: ignore[attr-defined]
+    lines = [line for each in deployments for line in each.message.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "The application did not start."
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,141 @@
+"""The Rust-backed pool, which is the HTTP ingress too."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import FastAPI
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.ecg_fm import Outcome, join_answers, split_segments
+from serve_app.api import create_app
+from serve_app.decoding import Hints, Upload
+from serve_app.engine.protocol import EngineInfo
+from serve_app.errors import EcgServeError, ModelUnavailable, Overloaded
+from serve_app.pipeline import ModelClient, Options, Pipeline
+from serve_app.preprocessing import MissingLeads
+from serve_app.recording import Recording
+from serve_app.reporting import Answer
+from serve_app.results import Result
+from serve_app.settings import Settings
+
+__all__ = ["HandleModel", "Preprocessor"]
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_TRIES: Final = 3
+# A message between replicas stays below 1 MB; the model replica merges what belongs together.
+_MESSAGE_SEGMENTS: Final = 8
+_MESSAGES_IN_FLIGHT: Final = 4
+_INFO_TIMEOUT_S: Final = 2.0
+
+
+class HandleModel:
+    """The model replicas, seen from the ingress: a lost replica is retried on another.
+
+    Scoring is pure, so that asking twice does no harm.
+    """
+
+    def __init__(self, handle: DeploymentHandle[object], max_batch_segments: int) -> None:
+        self._handle = handle
+        self._chunk = min(_MESSAGE_SEGMENTS, max_batch_segments)
+
+    async def info(self) -> EngineInfo:
+        """What is served; raises ModelUnavailable where no replica answers in time."""
+        try:
+            async with asyncio.timeout(_INFO_TIMEOUT_S):
+                return await _with_retries(self._handle.info.remote)
+        except TimeoutError as error:
+            raise ModelUnavailable("The model does not answer.") from error
+
+    async def ask(self, segments: npt.NDArray[np.float32]) -> Answer:
+        """Scores of ``(segments, 12, 2500)`` float32, any number of segments."""
+        in_flight = asyncio.Semaphore(_MESSAGES_IN_FLIGHT)
+
+        async def ask_chunk(chunk: npt.NDArray[np.float32]) -> Answer:
+            async with in_flight:
+                outcome = await _with_retries(lambda: self._handle.predict.remote(chunk))
+            return _answer(cast(Outcome, outcome))
+
+        chunks = split_segments(segments, self._chunk)
+        return join_answers(await asyncio.gather(*map(ask_chunk, chunks)))
+
+
+async def _with_retries(call: Callable[[], Awaitable[_T]]) -> _T:
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return await call()
+        except BackPressureError as error:
+            raise Overloaded("Too many recordings wait for the model.") from error
+        except (RayActorError, DeploymentUnavailableError) as error:
+            _log.warning("a model replica was lost (%s)", type(error).__name__)
+            if not tries_left:
+                raise ModelUnavailable("The model's replicas are gone.") from error
+    raise AssertionError
+
+
+def _answer(outcome: Outcome) -> Answer:
+    if isinstance(outcome, EcgServeError):
+        raise outcome
+    return outcome
+
+
+class Preprocessor:
+    """An ingress replica: HTTP, decoding, the signal core, and the way to the model.
+
+    Args:
+        settings: Of the whole application.
+        model: The model deployment's handle, or what makes a model in this process (`mono`).
+    """
+
+    def __init__(
+        self, settings: Settings, model: DeploymentHandle[object] | Callable[[], ModelClient]
+    ) -> None:
+        self._settings = settings
+        client = (
+            HandleModel(model, settings.max_batch_segments)
+            if isinstance(model, DeploymentHandle)
+            else model()
+        )
+        self._pipeline = Pipeline(settings, client)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Called by Ray Serve after the constructor."""
+        # Ray Serve returns X-Request-ID itself, on every answer.
+        return create_app(self._pipeline, self._settings, sets_request_id=False)
+
+    async def predict(
+        self,
+        recording: Recording | Upload | bytes,
+        *,
+        fs_hz: float | None = None,
+        units: Literal["mV", "uV"] | None = None,
+        leads: tuple[str, ...] | None = None,
+        analysis: bool = True,
+        embedding: bool = False,
+        missing_leads: MissingLeads = "refuse",
+        model: str | None = None,
+        precision: str | None = None,
+    ) -> Result:
+        """As POST /v1/predict, for deployment handles."""
+        return await self._pipeline.predict(
+            recording,
+            hints=Hints(fs_hz, units, leads),
+            options=Options(analysis, embedding, missing_leads, model, precision),
+        )
+
+    async def analyze(
+        self,
+        recording: Recording | Upload | bytes,
+        *,
+        fs_hz: float | None = None,
+        units: Literal["mV", "uV"] | None = None,
+        leads: tuple[str, ...] | None = None,
+    ) -> Result:
+        """As POST /v1/analyze, for deployment handles."""
+        return await self._pipeline.analyze(recording, hints=Hints(fs_hz, units, leads))

@@ -1,0 +1,29 @@
+//! ECG signal processing without any dependency: filters, R peaks, signal quality, heart-rate
+//! variability, rhythm anomalies and the input of the ECG-FM model.
+//!
+//! Signals are [`Leads`]: borrowed `f32` or `f64` samples, lead after lead, in millivolts. All
+//! arithmetic is in `f64`. Nothing here panics on any input: what cannot be used is an [`Error`].
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod analyze;
+pub mod bands;
+pub mod error;
+pub mod filter;
+pub mod hrv;
+pub mod leads;
+pub mod order;
+pub mod prepare;
+pub mod quality;
+pub mod resample;
+pub mod rhythm;
+pub mod rpeaks;
+pub mod segment;
+pub mod standardize;
+
+pub use analyze::{Analysis, Options, analyze};
+pub use error::{Error, ErrorKind};
+pub use leads::{Leads, Sample};
+
+/// Version of the algorithms: it changes whenever a result may change.
+pub const ALGORITHM_VERSION: &str = "0.1.0";

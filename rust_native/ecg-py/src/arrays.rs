@@ -1,0 +1,74 @@
+//! Borrowing samples from Python and handing back vectors without copying either.
+
+use ecg_core::{Error, Leads, Sample};
+use numpy::ndarray::{Dim, Dimension};
+use numpy::{Element, PyArray, PyArray1, PyArrayMethods, PyReadonlyArray2};
+use pyo3::prelude::*;
+
+/// A C-contiguous `(leads, samples)` array of either float type.
+#[derive(FromPyObject)]
+pub(crate) enum Signal<'py> {
+    F64(PyReadonlyArray2<'py, f64>),
+    F32(PyReadonlyArray2<'py, f32>),
+}
+
+/// Do the same with either float type.
+macro_rules! each {
+    ($signal:expr, $array:ident => $body:expr) => {
+        match $signal {
+            $crate::arrays::Signal::F64($array) => $body,
+            $crate::arrays::Signal::F32($array) => $body,
+        }
+    };
+}
+pub(crate) use each;
+
+/// Samples as they lie in the array.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, S> {
+    data: &'a [S],
+    leads: usize,
+    pub(crate) samples: usize,
+}
+
+impl<'a, S: Sample + Element> Rows<'a, S> {
+    pub(crate) fn of(array: &'a PyReadonlyArray2<'_, S>) -> PyResult<Self> {
+        let (leads, samples) = array.dims().into_pattern();
+        Ok(Self { data: array.as_slice()?, leads, samples })
+    }
+
+    /// The checked view that the core takes.
+    pub(crate) fn leads(&self) -> Result<Leads<'a, S>, Error> {
+        Leads::new(self.data, self.leads, self.samples)
+    }
+
+    /// `(leads, n)`.
+    pub(crate) fn matrix<'py>(&self, py: Python<'py>, y: Vec<S>) -> PyResult<Bound<'py, PyAny>> {
+        let samples = y.len() / self.leads;
+        shaped(py, y, [self.leads, samples]).map(Bound::into_any)
+    }
+
+    /// `(count, leads, n)`.
+    pub(crate) fn cube<'py>(
+        &self,
+        py: Python<'py>,
+        y: Vec<S>,
+        count: usize,
+        n: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        shaped(py, y, [count, self.leads, n]).map(Bound::into_any)
+    }
+}
+
+/// An array that owns `y`.
+pub(crate) fn shaped<S: Element, const N: usize>(
+    py: Python<'_>,
+    y: Vec<S>,
+    shape: [usize; N],
+) -> PyResult<Bound<'_, PyArray<S, Dim<[usize; N]>>>>
+where
+    Dim<[usize; N]>: numpy::ndarray::Dimension,
+    [usize; N]: numpy::ndarray::IntoDimension<Dim = Dim<[usize; N]>>,
+{
+    PyArray1::from_vec(py, y).reshape(shape)
+}

@@ -1,0 +1,63 @@
+"""ECG signal processing in Rust with a NumPy fallback.
+
+`ECGAnalyzerFFI` analyses whole recordings; the functions work on arrays. NumPy is the only
+dependency.
+"""
+
+from .analyzer import ECGAnalyzerFFI
+from .backend import BACKEND, build_info
+from .errors import (
+    ConfigError,
+    ECGError,
+    InvalidSignalError,
+    NativeError,
+    NativeUnavailableError,
+)
+from .functions import (
+    bandpass,
+    detect_r_peaks,
+    hrv,
+    prepare_ecg_fm,
+    remove_baseline,
+    resample,
+    segment,
+    signal_quality,
+    standardize,
+)
+from .types import (
+    Anomaly,
+    ECGAnalysisConfig,
+    ECGAnalysisResult,
+    HRVMetrics,
+    LeadQuality,
+    SignalQuality,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BACKEND",
+    "Anomaly",
+    "ConfigError",
+    "ECGAnalysisConfig",
+    "ECGAnalysisResult",
+    "ECGAnalyzerFFI",
+    "ECGError",
+    "HRVMetrics",
+    "InvalidSignalError",
+    "LeadQuality",
+    "NativeError",
+    "NativeUnavailableError",
+    "SignalQuality",
+    "__version__",
+    "bandpass",
+    "build_info",
+    "detect_r_peaks",
+    "hrv",
+    "prepare_ecg_fm",
+    "remove_baseline",
+    "resample",
+    "segment",
+    "signal_quality",
+    "standardize",
+]

@@ -1,0 +1,131 @@
+"""Turn what a caller hands over into what a kernel takes, or refuse it in words that help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ConfigError, InvalidSignalError
+from .kernel import Signal
+
+STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+# What any acquisition device may use; analysis itself needs 100 to 2000 Hz.
+ANY_RATE_HZ = (10.0, 20_000.0)
+ANALYSIS_RATE_HZ = (100.0, 2000.0)
+
+
+def as_signal(signal: Any, what: str = "signal") -> tuple[Signal, int]:
+    """Give `signal` as C-contiguous float32 or float64 `(leads, samples)`, and the bytes copied.
+
+    A contiguous float32 or float64 array is used where it lies (0 bytes copied).
+
+    Raises:
+        InvalidSignalError: not numeric, empty, or neither one- nor two-dimensional.
+    """
+    array = _as_array(signal, what)
+    if array.ndim not in (1, 2):
+        raise InvalidSignalError(
+            f"{what} must be (samples,) or (leads, samples), not of shape {array.shape}"
+        )
+    if array.size == 0:
+        raise InvalidSignalError(f"{what} is empty: shape {array.shape}")
+    ready, copied = _as_contiguous_float(array, what)
+    return np.atleast_2d(ready), copied
+
+
+def _as_array(signal: Any, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(signal)
+    except (ValueError, TypeError) as error:
+        raise InvalidSignalError(f"{what} is not an array of numbers: {error}") from error
+
+
+def _as_contiguous_float(array: NDArray[Any], what: str) -> tuple[Signal, int]:
+    if array.dtype.kind not in "fiu":
+        raise InvalidSignalError(
+            f"{what} must hold real numbers in mV, not {array.dtype}: convert it to float64"
+        )
+    keep = array.dtype in (np.dtype(np.float32), np.dtype(np.float64))
+    if keep and array.flags.c_contiguous and array.flags.aligned:
+        return array, 0
+    copy = np.array(array, dtype=array.dtype if keep else np.float64, order="C", copy=True)
+    return copy, copy.nbytes
+
+
+def as_rr(rr_ms: Any) -> NDArray[np.float64]:
+    """Give RR intervals as one-dimensional float64.
+
+    Raises:
+        InvalidSignalError: not one-dimensional, or a value is not a positive finite number.
+    """
+    array = _as_array(rr_ms, "rr_ms")
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise InvalidSignalError(
+            f"rr_ms must be a one-dimensional array of intervals in ms, not {array.dtype} of "
+            f"shape {array.shape}"
+        )
+    rr: NDArray[np.float64] = np.ascontiguousarray(array, dtype=np.float64)
+    if not bool(np.all(np.isfinite(rr) & (rr > 0))):
+        raise InvalidSignalError("rr_ms must hold positive finite intervals: drop the others")
+    return rr
+
+
+def number(value: Any, name: str, low: float, high: float) -> float:
+    """Give `value` as a float within [low, high].
+
+    Raises:
+        ConfigError: it is not a number, or outside.
+    """
+    if isinstance(value, (bool, str, bytes)):
+        raise ConfigError(f"{name} must be a number, not {value!r}")
+    try:
+        result = float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must be a number, not {value!r}") from error
+    if not low <= result <= high:
+        raise ConfigError(f"{name} must lie in [{low:g}, {high:g}], not {value!r}")
+    return result
+
+
+def sampling_rate(value: Any, name: str = "fs_hz", *, analysis: bool = False) -> float:
+    """Give a sampling rate in Hz, within what is plausible (100 to 2000 for analysis).
+
+    Raises:
+        ConfigError: it is not a number, or outside.
+    """
+    return number(value, name, *(ANALYSIS_RATE_HZ if analysis else ANY_RATE_HZ))
+
+
+def order_of_leads(
+    lead_names: Sequence[str], leads: int, *, zero_missing: bool
+) -> list[int | None]:
+    """Row of each of the 12 standard leads, None for a missing one that is to be zeros.
+
+    Raises:
+        InvalidSignalError: names and rows differ in number, a lead is missing or named twice.
+    """
+    names = [_folded(name) for name in lead_names]
+    if len(names) != leads:
+        raise InvalidSignalError(
+            f"{len(names)} lead names for {leads} rows: the signal must be (leads, samples), "
+            "transpose it if it is (samples, leads)"
+        )
+    double = [lead for lead in STANDARD_LEADS if names.count(lead.lower()) > 1]
+    if double:
+        raise InvalidSignalError(f"leads named more than once: {', '.join(double)}")
+    missing = [lead for lead in STANDARD_LEADS if lead.lower() not in names]
+    if missing and (not zero_missing or len(missing) == len(STANDARD_LEADS)):
+        raise InvalidSignalError(
+            f"missing leads: {', '.join(missing)}; ECG-FM needs all of "
+            f"{', '.join(STANDARD_LEADS)} (missing_leads='zero' fills some with zeros)"
+        )
+    return [None if lead in missing else names.index(lead.lower()) for lead in STANDARD_LEADS]
+
+
+def _folded(name: Any) -> str:
+    if not isinstance(name, str):
+        raise InvalidSignalError(f"lead names must be strings, not {name!r}")
+    return name.strip().lower()

@@ -1,0 +1,91 @@
+"""What a backend must offer: the Rust module and the NumPy reference both satisfy `Kernel`.
+
+A kernel takes signals that are already `(leads, samples)`, C-contiguous, float32 or float64 (see
+`checks.as_signal`). It refuses NaN, infinities and absurd amplitudes itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALGORITHM_VERSION = "0.1.0"
+
+# float32 or float64; a kernel answers in the dtype it was asked in.
+Signal = NDArray[np.floating[Any]]
+# (score, [(score of a lead, its issues), ...])
+RawQuality = tuple[float, list[tuple[float, list[str]]]]
+
+
+class RawHRV(TypedDict):
+    """Fields of `HRVMetrics`."""
+
+    nn_count: int
+    mean_nn_ms: float
+    sdnn_ms: float
+    rmssd_ms: float
+    pnn50: float
+    sd1_ms: float
+    sd2_ms: float
+
+
+class RawAnalysis(TypedDict):
+    """One analysis, before it becomes an `ECGAnalysisResult`."""
+
+    heart_rate: float
+    rr_ms: NDArray[np.float64]
+    r_peaks: NDArray[np.int64]
+    hrv: RawHRV | None
+    anomalies: list[tuple[str, float, float, str]]
+    quality: RawQuality
+
+
+class Kernel(Protocol):
+    """The functions on arrays that each backend implements."""
+
+    def resample(self, x: Signal, fs_in: float, fs_out: float) -> Signal:
+        """Linear interpolation onto the new rate."""
+
+    def standardize(self, x: Signal) -> Signal:
+        """Zero mean and unit population deviation for each lead."""
+
+    def segment(self, x: Signal, window: int, hop: int) -> Signal:
+        """Cut into `(segments, leads, window)`."""
+
+    def prepare_ecg_fm(
+        self, x: Signal, fs_hz: float, order: Sequence[int | None]
+    ) -> NDArray[np.float32]:
+        """ECG-FM input `(segments, 12, 2500)`; `order` names the row of each standard lead."""
+
+    def bandpass(
+        self, x: Signal, fs_hz: float, low_hz: float, high_hz: float, order: int
+    ) -> Signal:
+        """Zero-phase Butterworth high-pass and low-pass."""
+
+    def remove_baseline(self, x: Signal, fs_hz: float, cutoff_hz: float) -> Signal:
+        """Zero-phase Butterworth high-pass."""
+
+    def detect_r_peaks(self, x: Signal, fs_hz: float) -> NDArray[np.int64]:
+        """R peaks as sample indices."""
+
+    def signal_quality(self, x: Signal, fs_hz: float, noise_threshold: float) -> RawQuality:
+        """Score and issues of each lead."""
+
+    def hrv(self, rr_ms: NDArray[np.float64]) -> RawHRV:
+        """Time-domain variability of normal intervals."""
+
+    def analyze(
+        self,
+        x: Signal,
+        fs_hz: float,
+        enable_hrv: bool,
+        enable_anomaly_detection: bool,
+        min_heart_rate: float,
+        max_heart_rate: float,
+        noise_threshold: float,
+        min_signal_quality: float,
+    ) -> RawAnalysis:
+        """Beats, rate, variability, anomalies and quality."""

@@ -1,0 +1,24 @@
+"""The algorithms in plain NumPy: the fallback where the Rust core is missing, and its oracle.
+
+Each function here is the twin of one in the Rust core and takes what a `kernel.Kernel` takes.
+"""
+
+from .analysis import analyze
+from .filters import bandpass, remove_baseline
+from .hrv import hrv
+from .preparation import prepare_ecg_fm, resample, segment, standardize
+from .quality import signal_quality
+from .rpeaks import detect_r_peaks
+
+__all__ = [
+    "analyze",
+    "bandpass",
+    "detect_r_peaks",
+    "hrv",
+    "prepare_ecg_fm",
+    "remove_baseline",
+    "resample",
+    "segment",
+    "signal_quality",
+    "standardize",
+]

@@ -1,0 +1,5 @@
+"""HTTP: bodies in, Results and problems out."""
+
+from serve_app.api.app import create_app
+
+__all__ = ["create_app"]

@@ -1,0 +1,56 @@
+"""Prometheus series of this ingress replica."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from serve_app.results import Result
+
+__all__ = ["Metrics"]
+
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Counts and times; labels are routes, statuses and formats, never anything of a recording."""
+
+    content_type: Final = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "ecg_http_requests", "Requests answered.", ["route", "status"], registry=self._registry
+        )
+        self._duration = Histogram(
+            "ecg_http_request_duration_seconds",
+            "From the first byte in to the last byte out.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._stage = Histogram(
+            "ecg_stage_duration_seconds",
+            "Where a recording's time goes.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._recordings = Counter(
+            "ecg_recordings", "Recordings answered.", ["format"], registry=self._registry
+        )
+
+    def observe_request(self, route: str, status: int, duration_s: float) -> None:
+        """Count and time one request."""
+        self._requests.labels(route, status).inc()
+        self._duration.labels(route).observe(duration_s)
+
+    def observe_result(self, result: Result) -> None:
+        """Count one recording and time its stages."""
+        self._recordings.labels(result.recording.format).inc()
+        for stage, duration_ms in result.timing_ms:
+            self._stage.labels(stage).observe(duration_ms / 1e3)
+
+    def exposition(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,236 @@
+"""The paths, and what each takes and gives."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve_app.api.bodies import read_upload
+from serve_app.api.examples import ANALYZE_EXAMPLE, PREDICT_EXAMPLE
+from serve_app.api.metrics import Metrics
+from serve_app.api.problems import MEDIA_TYPE, Problem
+from serve_app.decoding import Hints, Upload
+from serve_app.errors import ModelNotFound, NotAcceptable
+from serve_app.pipeline import Options, Pipeline
+from serve_app.reporting import model_card
+from serve_app.results import ModelCard, Result
+from serve_app.settings import Settings
+
+__all__ = ["Services", "metrics_router", "router"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the paths work with."""
+
+    pipeline: Pipeline
+    settings: Settings
+    metrics: Metrics
+
+
+class HintsQuery(BaseModel):
+    """What a format may not say of itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fs_hz: float | None = Field(None, gt=0, allow_inf_nan=False, description="Samples a second.")
+    units: Literal["mV", "uV"] | None = Field(None, description="Of the samples.")
+    leads: str | None = Field(
+        None, description="Names, comma-separated, in the order of the signals.", max_length=2000
+    )
+
+    def hints(self) -> Hints:
+        """For the decoder."""
+        names = [name.strip() for name in (self.leads or "").split(",")]
+        return Hints(self.fs_hz, self.units, tuple(names) if self.leads else None)
+
+
+class PredictQuery(HintsQuery):
+    """What may be asked besides."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    analysis: bool = Field(True, description="Beats, rhythm and intervals too.")
+    embedding: bool = Field(False, description="The pooled features too, mean over the segments.")
+    missing_leads: Literal["refuse", "zero"] = Field(
+        "refuse", description="zero: give the model zeros for missing leads, and say so."
+    )
+    model: str | None = Field(None, description="NAME or NAME@REVISION.", max_length=500)
+    precision: str | None = Field(None, max_length=20)
+
+    def options(self) -> Options:
+        """For the pipeline."""
+        return Options(
+            analysis=self.analysis,
+            embedding=self.embedding,
+            missing_leads=self.missing_leads,
+            model=self.model,
+            precision=self.precision,
+        )
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Readiness(BaseModel):
+    """The model is loaded and warm."""
+
+    status: Literal["ready"] = "ready"
+    model: str
+    revision: str
+
+
+class Models(BaseModel):
+    """What is served."""
+
+    models: list[ModelCard]
+
+
+def _services(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)  # noqa: S101 - set by create_app
+    return services
+
+
+def _json_wanted(request: Request) -> None:
+    accept = request.headers.get("accept", "*/*")
+    offered = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if not offered & {"*/*", "application/*", "application/json", ""}:
+        raise NotAcceptable(f"This endpoint answers application/json, not {accept[:100]!r}.")
+
+
+async def _upload(request: Request, services: Annotated[Services, Depends(_services)]) -> Upload:
+    return await read_upload(request, services.settings)
+
+
+_Services = Annotated[Services, Depends(_services)]
+_Upload = Annotated[Upload, Depends(_upload)]
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, text in {
+        400: "The recording or the query is at fault.",
+        406: "No answer in the media type asked for.",
+        413: "The body is too large, as sent or unpacked.",
+        415: "Content-Type or Content-Encoding not read here.",
+        422: "A JSON body breaks its schema.",
+        503: "Not now; Retry-After says when.",
+        504: "No answer within the deadline.",
+    }.items()
+}
+router = APIRouter(dependencies=[Depends(_json_wanted)])
+
+
+def _body(example: dict[str, Any]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["fs_hz"],
+        "properties": {
+            "fs_hz": {"type": "number", "exclusiveMinimum": 0},
+            "units": {"enum": ["mV", "uV"]},
+            "leads": {
+                "type": "object",
+                "additionalProperties": {"type": "array", "items": {"type": "number"}},
+            },
+            "lead_names": {"type": "array", "items": {"type": "string"}},
+            "signal": {
+                "type": "array",
+                "items": {"type": "array", "items": {"type": "number"}},
+            },
+        },
+    }
+    files = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+    content = {
+        "application/octet-stream": _BINARY,
+        "application/json": {"schema": schema, "example": example},
+        "text/csv": _BINARY,
+        "application/dicom": _BINARY,
+        "application/zip": _BINARY,
+        "application/x-npy": _BINARY,
+        "multipart/form-data": {"schema": files},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post(
+    "/v1/predict",
+    response_model=Result,
+    responses=_PROBLEMS,
+    openapi_extra=_body(PREDICT_EXAMPLE),
+    summary="Ask the model about a recording",
+)
+async def predict(
+    request: Request, services: _Services, query: Annotated[PredictQuery, Query()], upload: _Upload
+) -> Response:
+    """Predictions for a 12-lead recording of 5 s or more, with quality, beats and rhythm."""
+    result = await services.pipeline.predict(
+        upload,
+        hints=query.hints(),
+        options=query.options(),
+        request_id=request.scope["request_id"],
+    )
+    return _answer(services, result)
+
+
+@router.post(
+    "/v1/analyze",
+    response_model=Result,
+    responses=_PROBLEMS,
+    openapi_extra=_body(ANALYZE_EXAMPLE),
+    summary="Analyse a recording's signal",
+)
+async def analyze(
+    request: Request, services: _Services, query: Annotated[HintsQuery, Query()], upload: _Upload
+) -> Response:
+    """Quality, beats and rhythm of any recording, one lead or more; no model is asked."""
+    result = await services.pipeline.analyze(
+        upload, hints=query.hints(), request_id=request.scope["request_id"]
+    )
+    return _answer(services, result)
+
+
+@router.get("/v1/models", summary="What is served")
+async def models(services: _Services) -> Models:
+    """Every model that can be asked."""
+    return Models(models=[model_card(info) for info in await services.pipeline.models()])
+
+
+@router.get("/v1/models/{name:path}", summary="One model", responses={404: _PROBLEMS[400]})
+async def model(services: _Services, name: str) -> ModelCard:
+    """Name, revision, sha256, source, precision, labels."""
+    for info in await services.pipeline.models():
+        if info.name == name:
+            return model_card(info)
+    raise ModelNotFound(f"Model {name[:200]!r} is not served here.")
+
+
+@router.get("/livez", summary="Liveness")
+async def livez() -> Liveness:
+    """The process answers."""
+    return Liveness()
+
+
+@router.get("/readyz", summary="Readiness", responses={503: _PROBLEMS[503]})
+async def readyz(services: _Services) -> Readiness:
+    """The model is loaded and warm."""
+    info = (await services.pipeline.models())[0]
+    return Readiness(model=info.name, revision=info.revision)
+
+
+def _answer(services: Services, result: Result) -> Response:
+    services.metrics.observe_result(result)
+    headers = {"Cache-Control": "private, no-store"}
+    return Response(result.to_json(), headers=headers, media_type="application/json")
+
+
+metrics_router = APIRouter()
+
+
+@metrics_router.get("/metrics", summary="Prometheus series of this replica")
+async def metrics(services: _Services) -> Response:
+    """In the Prometheus text format."""
+    return Response(services.metrics.exposition(), media_type=services.metrics.content_type)

@@ -1,0 +1,208 @@
+"""`ecg-serve`: serve, or answer for files, with or without a server."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from serve_app.client import Client
+from serve_app.decoding import Hints, Limits, Upload
+from serve_app.decoding.paths import read_path
+from serve_app.engine.loading import load_engine
+from serve_app.errors import EcgServeError, InvalidFormat
+from serve_app.pipeline import InProcessModel, Options, Pipeline
+from serve_app.results import Result
+from serve_app.settings import load_settings
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="ECG-FM Serve. Research use only: not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_out = Console(highlight=False, soft_wrap=True)
+_told = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Files = Annotated[list[Path], typer.Argument(help="Recordings; a .hea brings its .dat or .mat.")]
+Server = Annotated[str | None, typer.Option(help="Ask this server, not this process.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+FsHz = Annotated[float | None, typer.Option(help="Samples a second, where the file does not say.")]
+
+
+class Profile(StrEnum):
+    """How the parts are deployed."""
+
+    GRAPH = "graph"
+    MONO = "mono"
+
+
+class Units(StrEnum):
+    """Of the samples, where the file does not say."""
+
+    MV = "mV"
+    UV = "uV"
+
+
+class MissingLeads(StrEnum):
+    """What the model is given for leads that a recording lacks."""
+
+    REFUSE = "refuse"
+    ZERO = "zero"
+
+
+@app.command()
+def up(
+    host: Annotated[str | None, typer.Option(help="Address to bind to [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind to [8000].")] = None,
+    profile: Annotated[Profile | None, typer.Option(help="[graph]")] = None,
+    model: Annotated[str | None, typer.Option(help="`demo`, a directory or a .pt [demo].")] = None,
+) -> None:
+    """Serve here, in the foreground, until SIGTERM."""
+    with _errors_told():
+        settings = load_settings(
+            host=host, port=port, profile=profile.value if profile else None, model=model
+        )
+        from deployments.local import serve_until_stopped
+
+        serve_until_stopped(settings, _told.print)
+
+
+@app.command()
+def predict(
+    files: Files,
+    server: Server = None,
+    as_json: AsJson = False,
+    fs_hz: FsHz = None,
+    units: Annotated[Units | None, typer.Option()] = None,
+    leads: Annotated[str | None, typer.Option(help="Comma-separated names.")] = None,
+    missing_leads: Annotated[MissingLeads, typer.Option()] = MissingLeads.REFUSE,
+    model: Annotated[str | None, typer.Option(help="Without --server: what to load.")] = None,
+) -> None:
+    """The model's predictions for each file, with quality, beats and rhythm."""
+    query = {"fs_hz": fs_hz, "units": units, "leads": leads, "missing_leads": missing_leads}
+    _answer_files("predict", files, query, server=server, as_json=as_json, model=model)
+
+
+@app.command()
+def analyze(
+    files: Files,
+    server: Server = None,
+    as_json: AsJson = False,
+    fs_hz: FsHz = None,
+    units: Annotated[Units | None, typer.Option()] = None,
+    leads: Annotated[str | None, typer.Option(help="Comma-separated names.")] = None,
+) -> None:
+    """Quality, beats and rhythm of each file; no model is asked."""
+    query = {"fs_hz": fs_hz, "units": units, "leads": leads}
+    _answer_files("analyze", files, query, server=server, as_json=as_json, model=None)
+
+
+def main() -> None:
+    """Entry point of `ecg-serve`; usage errors exit with 2."""
+    app()
+
+
+def _answer_files(
+    what: str,
+    files: Sequence[Path],
+    query: dict[str, Any],
+    *,
+    server: str | None,
+    as_json: bool,
+    model: str | None,
+) -> None:
+    """Answer for every file; a bad one never keeps the others from theirs."""
+    failed = False
+    with _errors_told(), _asker(what, query, server, model) as ask:
+        for path in track(files, "", console=_told, transient=True, disable=len(files) == 1):
+            try:
+                result = ask(path)
+            except EcgServeError as error:
+                failed = True
+                _print_error(path, error, as_json=as_json)
+            else:
+                _print_result(path, result, as_json=as_json)
+    raise typer.Exit(1 if failed else 0)
+
+
+@contextmanager
+def _asker(
+    what: str, query: dict[str, Any], server: str | None, model: str | None
+) -> Iterator[Callable[[Path], Result]]:
+    if server is not None:
+        with Client(server) as client:
+            ask_server = client.predict if what == "predict" else client.analyze
+            yield lambda path: ask_server(_upload(path), **query)
+        return
+    settings = load_settings(model=model)
+    # The engine loads with the first prediction; analysis never waits for torch.
+    pipeline = Pipeline(settings, InProcessModel(partial(load_engine, settings)))
+    with asyncio.Runner() as runner:
+        yield lambda path: runner.run(_ask_here(pipeline, what, path, query))
+
+
+async def _ask_here(pipeline: Pipeline, what: str, path: Path, query: dict[str, Any]) -> Result:
+    upload = _upload(path)
+    names = query["leads"]
+    hints = Hints(query["fs_hz"], query["units"], tuple(names.split(",")) if names else None)
+    if what == "analyze":
+        return await pipeline.analyze(upload, hints=hints)
+    options = Options(missing_leads=query["missing_leads"])
+    return await pipeline.predict(upload, hints=hints, options=options)
+
+
+def _upload(path: Path) -> Upload:
+    try:
+        return Upload(read_path(path, Limits()))
+    except OSError as error:
+        raise InvalidFormat(f"The file cannot be read: {error.strerror}.", hint=" ") from error
+
+
+def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"file": str(path), "result": result.to_dict()}) + "\n")
+        return
+    rate = result.analysis.heart_rate_bpm if result.analysis else None
+    facts = [
+        f"{result.recording.format}, {len(result.recording.leads)} leads, "
+        f"{result.recording.duration_s:.1f} s",
+        f"heart rate {rate:.0f} bpm" if rate is not None else "heart rate not measurable",
+        f"quality {result.quality.score:.2f}",
+    ]
+    _out.print(f"[bold]{path}[/]: {'; '.join(facts)}")
+    for anomaly in result.analysis.anomalies if result.analysis else []:
+        _out.print(f"  {anomaly.kind} {anomaly.start_s:.1f}-{anomaly.end_s:.1f} s")
+    for prediction in sorted(result.predictions, key=lambda each: -each.probability):
+        mark = "+" if prediction.positive else " "
+        _out.print(f"  {mark} {prediction.probability:.3f}  {prediction.label}")
+    if result.model and result.model.demo:
+        _out.print("  [yellow]demo model: seeded weights that know nothing of cardiology[/]")
+
+
+def _print_error(path: Path, error: EcgServeError, *, as_json: bool) -> None:
+    if as_json:
+        problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
+        told = {"file": str(path), "error": {**problem, **error.extra}}
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    _told.print(f"[red]{path}:[/] {error.detail} {error.hint}")
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        yield
+    except EcgServeError as error:
+        _told.print(f"[red]{error.title}:[/] {error.detail}\n{error.hint}")
+        raise typer.Exit(2) from error

@@ -1,0 +1,222 @@
+"""DICOM waveforms: 12-lead, general, ambulatory and haemodynamic objects that hold an ECG.
+
+Only the waveform and the object's class are read; a patient's attributes are skipped over.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from serve_app.decoding.decoded import Decoded
+from serve_app.decoding.units import Unit, electric_unit, to_mv
+from serve_app.decoding.upload import Hints, Limits
+from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
+from serve_app.recording import STANDARD_LEADS, standard_lead_name
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["decode_dicom", "looks_like_dicom"]
+
+_WAVEFORM_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9."
+_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_DTYPES: Final = {
+    (8, "SB"): "i1",
+    (8, "UB"): "u1",
+    (16, "SS"): "i2",
+    (16, "US"): "u2",
+    (32, "SL"): "i4",
+    (32, "UL"): "u4",
+    (64, "SV"): "i8",
+    (64, "UV"): "u8",
+}
+# Lead numbers of SCP-ECG (EN 1064), which ISO/IEEE 11073 (MDC) shares.
+_LEADS: Final[dict[int, str]] = {
+    1: "I",
+    2: "II",
+    61: "III",
+    62: "aVR",
+    63: "aVL",
+    64: "aVF",
+    65: "-aVR",
+    **{2 + n: f"V{n}" for n in range(1, 8)},
+    **{8 + n: f"V{n}R" for n in range(2, 8)},
+    16: "X",
+    17: "Y",
+    18: "Z",
+    19: "CC5",
+    20: "CM5",
+    66: "V8",
+    67: "V9",
+    68: "V8R",
+    69: "V9R",
+    70: "D",
+    71: "A",
+    72: "J",
+}
+_CODES: Final = {"SCPECG": re.compile(r"5\.6\.3-9-(\d+)"), "MDC": re.compile(r"2:(\d+)")}
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """An ECG channel: its place in the frame, and ``value = stored * sensitivity + baseline``."""
+
+    index: int
+    lead: str
+    unit: Unit
+    sensitivity: float
+    baseline: float
+
+
+def looks_like_dicom(data: bytes) -> bool:
+    """Whether the prefix is there, or, in a file without preamble, a first element could be."""
+    if data[128:132] == b"DICM":
+        return True
+    group, element = data[0:2], data[2:4]
+    if group not in {b"\x02\x00", b"\x08\x00"} or element[1:2] != b"\x00" or len(data) < 16:
+        return False
+    explicit = data[4:6].isalpha() and data[4:6].isupper()
+    return explicit or int.from_bytes(data[4:8], "little") <= 128
+
+
+def decode_dicom(data: bytes, hints: Hints, limits: Limits) -> Decoded:
+    """Decode the original rhythm of a waveform object; pressures and the like are left out.
+
+    Raises:
+        InvalidFormat: No DICOM, or an object without waveforms.
+        CorruptedData: Cut short or damaged.
+        InvalidSignal: Waveforms, but no ECG in volts among them.
+        PayloadTooLarge: More samples than `limits` allow.
+    """
+    del hints  # they are applied to what this returns
+    if not looks_like_dicom(data):
+        raise InvalidFormat("This is no DICOM file.")
+    if _DEFLATED in data:
+        # pydicom would inflate it without a limit.
+        raise InvalidFormat(
+            "Deflated DICOM is not read here.", hint="Send Explicit VR Little Endian."
+        )
+    dataset = _read(data)
+    groups = [(group, _ecg_channels(group)) for group in dataset.WaveformSequence]
+    groups = [(group, channels) for group, channels in groups if channels]
+    if not groups:
+        raise InvalidSignal(
+            "No channel of the DICOM object is an ECG in volts.",
+            hint="Send an object with ECG channels and their sensitivity.",
+        )
+    group, channels = max(groups, key=lambda pair: _preference(pair[0]))
+    stored = _stored_samples(group, limits, big_endian=dataset.original_encoding[1] is False)
+    return Decoded(
+        np.stack([_millivolts(stored[channel.index], channel, group) for channel in channels]),
+        float(group.SamplingFrequency),
+        tuple(channel.lead for channel in channels),
+        frozenset(channel.unit for channel in channels),
+        "dicom",
+    )
+
+
+@cache
+def _pydicom() -> Any:
+    import pydicom  # noqa: PLC0415 - a quarter of a second that only DICOM needs
+    import pydicom.config  # noqa: PLC0415
+
+    # Its warnings quote the values of elements.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    return pydicom
+
+
+def _read(data: bytes) -> "Dataset":
+    dataset = _pydicom().dcmread(
+        BytesIO(data), force=True, specific_tags=["SOPClassUID", "WaveformSequence"]
+    )
+    if "WaveformSequence" in dataset and dataset.WaveformSequence:
+        return dataset  # type: ignore[no-any-return]
+    meta_class = dataset.file_meta.get("MediaStorageSOPClassUID", "")
+    sop_class = str(dataset.get("SOPClassUID") or meta_class or "")
+    if not sop_class or sop_class.startswith(_WAVEFORM_CLASSES):
+        raise CorruptedData("The DICOM file is cut short: its waveform is missing.")
+    raise InvalidFormat(
+        "The DICOM object holds no waveform; it may be an image or a report.",
+        hint="Send an ECG waveform object (12-lead, general, ambulatory or haemodynamic).",
+    )
+
+
+def _preference(group: "Dataset") -> tuple[bool, bool, int]:
+    """The recorded rhythm before an averaged beat, then the longest."""
+    original = str(group.get("WaveformOriginality", "")).upper() == "ORIGINAL"
+    rhythm = "RHYTHM" in str(group.get("MultiplexGroupLabel", "")).upper()
+    return original, rhythm, int(group.get("NumberOfWaveformSamples") or 0)
+
+
+def _ecg_channels(group: "Dataset") -> list[_Channel]:
+    channels = []
+    for index, definition in enumerate(group.get("ChannelDefinitionSequence") or []):
+        unit = _unit(definition)
+        if unit is not None:
+            channels.append(
+                _Channel(
+                    index,
+                    _lead(definition),
+                    unit,
+                    float(definition.get("ChannelSensitivity") or 1)
+                    * float(definition.get("ChannelSensitivityCorrectionFactor") or 1),
+                    float(definition.get("ChannelBaseline") or 0),
+                )
+            )
+    return channels
+
+
+def _unit(definition: "Dataset") -> Unit | None:
+    units = definition.get("ChannelSensitivityUnitsSequence") or []
+    return electric_unit(str(units[0].get("CodeValue", ""))) if units else None
+
+
+def _lead(definition: "Dataset") -> str:
+    """The lead's name by its code, else by a text that names a standard lead, else any text."""
+    sources = definition.get("ChannelSourceSequence") or []
+    texts = [str(definition.get("ChannelLabel") or "")]
+    if sources:
+        scheme = str(sources[0].get("CodingSchemeDesignator") or "").strip().upper()
+        code = str(sources[0].get("CodeValue") or "").strip()
+        if scheme in _CODES and (match := _CODES[scheme].fullmatch(code)):
+            number = int(match[1])
+            if number in _LEADS:
+                return _LEADS[number]
+        texts.insert(0, str(sources[0].get("CodeMeaning") or ""))
+    names = [_plain_name(text) for text in texts]
+    return next((name for name in names if name in STANDARD_LEADS), next(filter(None, names), ""))
+
+
+def _plain_name(text: str) -> str:
+    """``"Lead I (Einthoven)"`` -> ``"I"``; ``"aVR, augmented voltage, right"`` -> ``"aVR"``."""
+    text = re.split(r"[(,]", text, maxsplit=1)[0].strip()
+    return standard_lead_name(re.sub(r"^(ecg\s+)?lead\s+", "", text, flags=re.IGNORECASE))
+
+
+def _stored_samples(group: "Dataset", limits: Limits, *, big_endian: bool) -> npt.NDArray[Any]:
+    """``(channels, samples)`` as they are stored."""
+    channels, samples = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
+    kind = (int(group.WaveformBitsAllocated), str(group.WaveformSampleInterpretation))
+    if kind not in _DTYPES:
+        raise InvalidFormat(f"DICOM samples of kind {kind[1][:4]} are not read here.")
+    dtype = np.dtype(_DTYPES[kind]).newbyteorder(">" if big_endian else "<")
+    limits.check_samples(channels * samples)
+    content = group.WaveformData
+    if channels < 1 or len(content) < channels * samples * dtype.itemsize:
+        raise CorruptedData("The DICOM waveform is cut short.")
+    return np.frombuffer(content, dtype, channels * samples).reshape(samples, channels).T
+
+
+def _millivolts(
+    stored: npt.NDArray[Any], channel: _Channel, group: "Dataset"
+) -> npt.NDArray[np.float32]:
+    values = stored.astype(np.float64) * channel.sensitivity + channel.baseline
+    padding = group.get("WaveformPaddingValue")
+    if isinstance(padding, bytes) and len(padding) >= stored.itemsize:
+        values[stored == np.frombuffer(padding, stored.dtype, 1)[0]] = np.nan
+    return to_mv(values, channel.unit).astype(np.float32)

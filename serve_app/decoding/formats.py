@@ -1,0 +1,107 @@
+"""The table of formats: a decoder is one file and one line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from serve_app.decoding.csv_table import decode_csv, looks_like_csv
+from serve_app.decoding.decoded import Decoded
+from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
+from serve_app.decoding.json_body import decode_json, looks_like_json
+from serve_app.decoding.npy_array import decode_npy, looks_like_npy
+from serve_app.decoding.upload import Hints, Limits
+from serve_app.decoding.wfdb_header import looks_like_header
+from serve_app.decoding.zip_archive import looks_like_zip
+from serve_app.errors import InvalidFormat, UnsupportedMediaType
+
+__all__ = [
+    "CONTENT_TYPES",
+    "FORMATS",
+    "WFDB",
+    "ZIP",
+    "Format",
+    "claimed_format",
+    "recognise",
+    "unrecognised",
+]
+
+Decoder = Callable[[bytes, Hints, Limits], Decoded]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: how to tell it, and how to read it.
+
+    Attributes:
+        name: As in ``Recording.format``.
+        title: As in messages.
+        content_types: The media types that name it.
+        looks_like: Whether these bytes are of this format; never raises.
+        decode: Decodes one file; None for what is made of several (WFDB, zip).
+    """
+
+    name: str
+    title: str
+    content_types: tuple[str, ...]
+    looks_like: Callable[[bytes], bool]
+    decode: Decoder | None
+
+
+ZIP: Final = Format("zip", "a zip archive", ("application/zip", "application/x-zip-compressed"),
+                    looks_like_zip, None)  # fmt: skip
+WFDB: Final = Format("wfdb", "a WFDB header", ("application/x-wfdb",), looks_like_header, None)
+# In the order of asking: the surest signature first, CSV last.
+FORMATS: Final = (
+    ZIP,
+    Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy),
+    Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
+    Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
+    WFDB,
+    Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),
+           looks_like_csv, decode_csv),
+)  # fmt: skip
+
+_ANY: Final = ("application/octet-stream", "binary/octet-stream", "multipart/form-data", "")
+_BY_TYPE: Final = {kind: fmt for fmt in FORMATS for kind in fmt.content_types}
+CONTENT_TYPES: Final = ("application/octet-stream", *_BY_TYPE)
+_FOREIGN: Final = (
+    *((b"%PDF", "a PDF document"), (b"\x89PNG", "a picture"), (b"\xff\xd8\xff", "a picture")),
+    *((b"GIF8", "a picture"), (b"\x89HDF", "an HDF5 file"), (b"MATLAB 5", "a MATLAB file")),
+    *(
+        (b"<", "XML or HTML"),
+        (b"\xff\xfe<\0", "XML"),
+        (b"\x1f\x8b", "gzip; name it in Content-Encoding"),
+    ),
+    (b"\x28\xb5\x2f\xfd", "zstd; name it in Content-Encoding"),
+)
+
+
+def claimed_format(content_type: str) -> Format | None:
+    """The format that a Content-Type names; None where it leaves the format open.
+
+    Raises:
+        UnsupportedMediaType: A type that is not known; the hint lists those that are.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in _ANY:
+        return None
+    if kind not in _BY_TYPE:
+        raise UnsupportedMediaType(
+            f"Content-Type {kind[:60]!r} is not read here.",
+            hint=f"Use one of: {', '.join(CONTENT_TYPES)}; the first has the format recognised.",
+        )
+    return _BY_TYPE[kind]
+
+
+def recognise(data: bytes) -> Format | None:
+    """The format that the bytes are of, whatever they are called."""
+    return next((fmt for fmt in FORMATS if fmt.looks_like(data)), None)
+
+
+def unrecognised(data: bytes) -> InvalidFormat:
+    """The error for bytes of no format that is read here, with what can be told of them."""
+    start = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+    for magic, what in _FOREIGN:
+        if start.startswith(magic):
+            return InvalidFormat(f"No decoder reads this: it looks like {what}.")
+    return InvalidFormat("No decoder recognises the content.")

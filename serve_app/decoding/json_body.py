@@ -1,0 +1,167 @@
+"""JSON: ``{"fs_hz", "units", "leads": {"I": [...]}}`` or ``{..., "lead_names", "signal"}``."""
+
+import re
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic_core import from_json
+
+from serve_app.decoding.decoded import MAX_LEADS, Decoded
+from serve_app.decoding.units import Unit, electric_unit, to_mv
+from serve_app.decoding.upload import Hints, Limits
+from serve_app.errors import InvalidFormat, InvalidSignal, SchemaViolation
+
+__all__ = ["decode_json", "looks_like_json"]
+
+_KEYS: Final = {"fs_hz", "units", "leads", "lead_names", "signal"}
+_BOM: Final = b"\xef\xbb\xbf"
+# A recording has a bracket and a name for each lead; more of them is an attack on memory.
+_MAX_BRACKETS, _MAX_QUOTES = 1000, 10_000
+_SAMPLE_TYPES: Final = {float, int, type(None)}
+_Errors = list[dict[str, str]]
+
+
+def looks_like_json(data: bytes) -> bool:
+    """Whether the first character opens an object or an array."""
+    return data[:64].removeprefix(_BOM).lstrip()[:1] in {b"{", b"["}
+
+
+def decode_json(data: bytes, hints: Hints, limits: Limits) -> Decoded:
+    """Decode either JSON form; ``null`` is a missing sample and becomes NaN.
+
+    Raises:
+        InvalidFormat: The text is no JSON.
+        SchemaViolation: It is, but not of these forms; ``extra["errors"]`` names the fields.
+        InvalidSignal: Leads of unequal length.
+        PayloadTooLarge: More text or samples than `limits` allow.
+    """
+    del hints  # they are applied to what this returns
+    limits.check_text(len(data))
+    limits.check_samples(data.count(b","))
+    body = _parse(data)
+    names, rows = _signals(body)
+    units = _units(body)
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) > 1:
+        raise InvalidSignal(
+            f"The leads differ in length: from {lengths[0]} to {lengths[-1]} samples.",
+            hint="Send as many samples for every lead; null where one is missing.",
+        )
+    signal = np.array([_samples(row) for row in rows], dtype=np.float64)
+    return Decoded(
+        to_mv(signal, units) if units else signal,
+        None if body.get("fs_hz") is None else float(body["fs_hz"]),
+        names,
+        frozenset([units] if units else []),
+        "json",
+    )
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS or data.count(b'"') > _MAX_QUOTES:
+        raise _violation("body", "is far more nested than a recording")
+    try:
+        body = from_json(data.removeprefix(_BOM))
+    except ValueError as error:
+        place = re.search(r"line \d+ column \d+$", str(error))
+        where = f" at {place[0]}" if place else ""
+        raise InvalidFormat(
+            f"The JSON is cut short or has a syntax error{where}.", hint="Check the JSON's syntax."
+        ) from None
+    if not isinstance(body, dict):
+        raise _violation("body", "must be an object")
+    _check(body)
+    return body
+
+
+def _check(body: dict[str, Any]) -> None:
+    """Everything but the samples, so that one answer names all that is wrong."""
+    errors: _Errors = [_error(str(key)[:40], "is unknown") for key in body.keys() - _KEYS]
+    fs_hz, units = body.get("fs_hz"), body.get("units")
+    if fs_hz is not None and not (type(fs_hz) in {int, float} and 0 < fs_hz < 1e6):
+        errors.append(_error("fs_hz", "must be a positive number of samples a second"))
+    if units is not None and not (isinstance(units, str) and electric_unit(units)):
+        errors.append(_error("units", "must be mV or uV"))
+    errors += _form_errors(body)
+    if errors:
+        raise _violations(errors)
+
+
+def _form_errors(body: dict[str, Any]) -> _Errors:
+    if ("leads" in body) == ("signal" in body):
+        return [_error("leads", "or signal with lead_names must be given, not both")]
+    return _errors_of_signal(body) if "signal" in body else _errors_of_leads(body)
+
+
+def _errors_of_leads(body: dict[str, Any]) -> _Errors:
+    leads = body["leads"]
+    if "lead_names" in body:
+        return [_error("lead_names", "goes with signal, not with leads")]
+    if not isinstance(leads, dict):
+        return [_error("leads", "must be an object of lead names and samples")]
+    return _row_errors("leads.", [(name[:40], row) for name, row in leads.items()])
+
+
+def _errors_of_signal(body: dict[str, Any]) -> _Errors:
+    names, signal = body.get("lead_names"), body["signal"]
+    errors: _Errors = []
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        errors.append(_error("lead_names", "must be an array of strings"))
+    # More than that many rows: one flat array of samples, or samples by leads.
+    if not isinstance(signal, list) or len(signal) > MAX_LEADS:
+        return [*errors, _error("signal", "must be an array with one array for each lead")]
+    return errors + _row_errors("signal.", [(str(i), row) for i, row in enumerate(signal)])
+
+
+def _row_errors(prefix: str, rows: list[tuple[str, Any]]) -> _Errors:
+    return [
+        _error(prefix + name, "must be an array of numbers")
+        for name, row in rows
+        # Looking at types alone is fifteen times faster than validating each number.
+        if not isinstance(row, list) or not set(map(type, row)) <= _SAMPLE_TYPES
+    ]
+
+
+def _signals(body: dict[str, Any]) -> tuple[tuple[str, ...] | None, list[list[float | None]]]:
+    if "leads" in body:
+        return tuple(body["leads"]), list(body["leads"].values())
+    names, rows = body.get("lead_names"), body["signal"]
+    if names is not None and len(names) != len(rows):
+        raise InvalidSignal(
+            f"{len(rows)} signals but {len(names)} lead names.",
+            hint="signal holds one array for each lead, in the order of lead_names.",
+        )
+    return None if names is None else tuple(names), rows
+
+
+def _units(body: dict[str, Any]) -> Unit | None:
+    return None if body.get("units") is None else electric_unit(body["units"])
+
+
+def _samples(row: list[float | None]) -> npt.NDArray[np.float64]:
+    try:
+        return np.array(row, dtype=np.float64)
+    except OverflowError:  # an integer beyond float64
+        raise InvalidSignal("A sample is too large for a number of 64 bits.") from None
+
+
+def _error(field: str, message: str) -> dict[str, str]:
+    return {"field": field, "message": message}
+
+
+def _violation(field: str, message: str) -> SchemaViolation:
+    return _violations([_error(field, message)])
+
+
+def _violations(errors: _Errors) -> SchemaViolation:
+    errors = sorted(errors, key=lambda error: error["field"])[:20]
+    first = " ".join(chain(errors[0].values()))
+    return SchemaViolation(
+        f"The JSON body breaks its schema: {first}.",
+        hint='Send {"fs_hz": 500, "units": "mV", "leads": {"I": [...], "II": [...]}}.',
+        extra={"errors": errors},
+    )

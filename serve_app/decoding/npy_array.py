@@ -1,0 +1,84 @@
+"""NumPy's npy: an array and nothing else, so rate, leads and units come as hints."""
+
+import math
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy_format
+
+from serve_app.decoding.decoded import Decoded, missing_parameter
+from serve_app.decoding.upload import Hints, Limits
+from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
+from serve_app.recording import STANDARD_LEADS
+
+__all__ = ["decode_npy", "looks_like_npy"]
+
+_MAGIC: Final = b"\x93NUMPY"
+
+
+def looks_like_npy(data: bytes) -> bool:
+    """Whether the magic string is there."""
+    return data.startswith(_MAGIC)
+
+
+def decode_npy(data: bytes, hints: Hints, limits: Limits) -> Decoded:
+    """Decode ``(leads, samples)``, ``(samples, leads)`` or one lead's ``(samples,)``.
+
+    The array is a view of `data`; nothing is unpickled and no shape is believed before its bytes
+    are there.
+
+    Raises:
+        InvalidFormat: No npy, or an array of something else than real numbers.
+        CorruptedData: A header that cannot be read, or fewer bytes than it promises.
+        InvalidSignal: No dimension, or more than two.
+        MissingParameter: Integers without ``units``.
+    """
+    shape, fortran_order, dtype, start = _read_header(data)
+    if dtype.kind not in "iuf":
+        raise InvalidFormat(
+            "The array does not hold real numbers.", hint="Save float32 in millivolts."
+        )
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - start:
+        raise CorruptedData("The array is cut short: its header promises more than there is.")
+    limits.check_samples(count)
+    if dtype.kind in "iu" and hints.units is None:
+        raise missing_parameter("npy", "units")
+    flat = np.frombuffer(data, dtype, count, start)
+    array = flat.reshape(shape, order="F" if fortran_order else "C")
+    return Decoded(_leads_first(array, hints.leads), None, None, frozenset(), "npy")
+
+
+def _read_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = BytesIO(data)
+    try:
+        version = npy_format.read_magic(stream)
+        # Version 3 only adds field names in UTF-8, and records are no signals.
+        read = {
+            (1, 0): npy_format.read_array_header_1_0,
+            (2, 0): npy_format.read_array_header_2_0,
+        }[version]
+        shape, fortran_order, dtype = read(stream)
+    except KeyError:
+        raise InvalidFormat("This version of npy is not read here.") from None
+    except Exception:
+        if not looks_like_npy(data):
+            raise InvalidFormat("This is no npy file.") from None
+        raise CorruptedData("The npy header cannot be read.") from None
+    return shape, fortran_order, dtype, stream.tell()
+
+
+def _leads_first(array: npt.NDArray[Any], leads: tuple[str, ...] | None) -> npt.NDArray[Any]:
+    if array.ndim == 1:
+        return array[np.newaxis]
+    if array.ndim != 2:
+        raise InvalidSignal(
+            f"The array has {array.ndim} dimensions.", hint="Send (leads, samples)."
+        )
+    rows, columns = array.shape
+    wanted = len(leads) if leads else len(STANDARD_LEADS)
+    if rows == wanted:
+        return array
+    return array.T if columns == wanted or columns < rows else array

@@ -1,0 +1,89 @@
+"""Zip archives, unpacked in memory and never further than the limits."""
+
+import zipfile
+import zlib
+from io import BytesIO
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Final
+
+from serve_app.decoding.upload import Files, Limits, base_name
+from serve_app.errors import CorruptedData, InvalidFormat, PayloadTooLarge
+
+__all__ = ["looks_like_zip", "unzip"]
+
+_ENTRY: Final = b"PK\x01\x02"
+_ENCRYPTED: Final = 0x1
+# Others inflate a few bytes to gigabytes before a limit can be asked.
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def looks_like_zip(data: bytes) -> bool:
+    """Whether an archive, perhaps an empty one, starts here."""
+    return data[:4] in {b"PK\x03\x04", b"PK\x05\x06"}
+
+
+def unzip(data: bytes, limits: Limits) -> Files:
+    """The archive's files under their base names; folders and a system's own files left out.
+
+    Raises:
+        InvalidFormat: Encrypted, an entry that names a place outside the archive, or no file.
+        CorruptedData: Cut short or damaged.
+        PayloadTooLarge: More entries or bytes than `limits` allow, whatever the archive declares.
+    """
+    # Counted before zipfile builds an object for each: twice as many, as folders count too.
+    if data.count(_ENTRY) > 2 * limits.max_files:
+        raise PayloadTooLarge(
+            f"The archive has too many entries; at most {limits.max_files} files are taken.",
+            hint="Send the files of one recording.",
+        )
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            for entry in entries:
+                _check(entry)
+            entries = [entry for entry in entries if not _is_clutter(entry.filename)]
+            limits.check_files([entry.file_size for entry in entries])
+            files = _read(archive, entries, limits)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError):
+        raise CorruptedData("The zip archive is cut short or damaged.") from None
+    except NotImplementedError:
+        raise InvalidFormat("The zip archive uses features that are not read here.") from None
+    if not files:
+        raise InvalidFormat("The zip archive holds no file.")
+    return files
+
+
+def _check(entry: zipfile.ZipInfo) -> None:
+    if entry.flag_bits & _ENCRYPTED:
+        raise InvalidFormat(
+            "The zip archive is encrypted.", hint="Send it without a password, over TLS."
+        )
+    if entry.compress_type not in _METHODS:
+        raise InvalidFormat(
+            "The zip archive's compression is not read here.", hint="Use deflate, or none."
+        )
+    windows, posix = PureWindowsPath(entry.filename), PurePosixPath(entry.filename)
+    if windows.drive or windows.root or posix.is_absolute() or ".." in windows.parts:
+        raise InvalidFormat(
+            "The zip archive names a file outside itself.", hint="Zip the files by plain names."
+        )
+
+
+def _is_clutter(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or parts[-1].startswith(".") or parts[-1] == "Thumbs.db"
+
+
+def _read(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], limits: Limits) -> Files:
+    files, budget = [], limits.max_unpacked_bytes
+    for entry in entries:
+        with archive.open(entry) as stream:
+            # The declared size is the sender's word: one byte more than is left tells.
+            content = stream.read(budget + 1)
+        budget -= len(content)
+        if budget < 0:
+            raise PayloadTooLarge(
+                f"The archive unpacks to more than {limits.max_unpacked_bytes} bytes."
+            )
+        files.append((base_name(entry.filename), content))
+    return tuple(files)

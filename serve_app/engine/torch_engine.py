@@ -1,0 +1,116 @@
+"""The reference engine: torch in float32 on the processor."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from serve_app.model.checkpoints import LoadedModel
+from serve_app.model.network import EcgFmClassifier, fold_weight_norm
+
+from .protocol import EngineInfo, Float32s, Scores, check_segments
+
+__all__ = ["TorchEngine"]
+
+# Larger batches outgrow the caches: no segment becomes cheaper beyond this.
+DEFAULT_MAX_BATCH = 8
+
+
+class TorchEngine:
+    """A classifier in inference mode, its weight norm folded.
+
+    Args:
+        loaded: The model; it stays as it is, the engine shares its weights.
+        threads: Processor threads for one operation. This is torch's setting for the whole process.
+        max_batch: Segments that are run at a time; more are split up.
+
+    Raises:
+        ValueError: if threads or max_batch are below 1.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel[EcgFmClassifier],
+        threads: int,
+        max_batch: int = DEFAULT_MAX_BATCH,
+    ) -> None:
+        if threads < 1 or max_batch < 1:
+            raise ValueError("threads and max_batch must be at least 1")
+        torch.set_num_threads(threads)
+        self._model = _folded(loaded.model)
+        self._info = _info(loaded, threads, max_batch)
+
+    @property
+    def info(self) -> EngineInfo:
+        """Which model this is."""
+        return self._info
+
+    def warm(self) -> None:
+        """Run the smallest and the largest batch, so that no request pays for first-time work."""
+        info = self._info
+        for n in {1, info.max_batch}:
+            self.predict(np.zeros((n, info.leads, info.segment_samples), np.float32))
+
+    def predict(self, segments: Float32s) -> Scores:
+        """Score segments.
+
+        Args:
+            segments: (n, 12, 2500) float32, standardised; n may be 0.
+
+        Returns:
+            Arrays of the caller's own.
+
+        Raises:
+            InvalidSignal: for another shape or kind of number, or values that are not finite.
+        """
+        check_segments(segments, self._info)
+        if not len(segments):
+            return self._no_scores()
+        # Arrays from Ray's store are read-only, and torch wants none of those.
+        batch = torch.from_numpy(np.require(segments, requirements=["C", "W"]))
+        with torch.inference_mode():
+            parts = [self._model(part) for part in torch.split(batch, self._info.max_batch)]
+            logits = _joined([part[0] for part in parts])
+            embeddings = _joined([part[1] for part in parts])
+            probabilities = torch.sigmoid(logits)
+        return Scores(logits.numpy(), probabilities.numpy(), embeddings.numpy())
+
+    def _no_scores(self) -> Scores:
+        labels = np.empty((0, len(self._info.labels)), np.float32)
+        embeddings = np.empty((0, self._info.embedding_dim), np.float32)
+        return Scores(labels, labels.copy(), embeddings)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _folded(model: EcgFmClassifier) -> EcgFmClassifier:
+    """The same weights in a module of the engine's own, the weight norm computed once."""
+    with torch.device("meta"):
+        own = EcgFmClassifier(model.config)
+    own.load_state_dict(model.state_dict(), assign=True)
+    fold_weight_norm(own)
+    return own.eval().requires_grad_(False)
+
+
+def _info(loaded: LoadedModel[EcgFmClassifier], threads: int, max_batch: int) -> EngineInfo:
+    config = loaded.config
+    return EngineInfo(
+        name=loaded.name,
+        revision=loaded.revision,
+        sha256=loaded.sha256,
+        precision=loaded.precision,
+        engine="torch",
+        source=loaded.source,
+        demo=loaded.demo,
+        labels=config.labels,
+        leads=config.in_d,
+        segment_samples=config.segment_samples,
+        fs_hz=config.sampling_rate,
+        embedding_dim=config.encoder_embed_dim,
+        max_batch=max_batch,
+        threads=threads,
+        loaded_at=datetime.now(UTC),
+    )

@@ -1,0 +1,188 @@
+"""The Result that HTTP, deployment handles and the command line give alike."""
+
+import math
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = [
+    "Analysis",
+    "Anomaly",
+    "LabelInfo",
+    "LeadQualityInfo",
+    "ModelCard",
+    "ModelInfo",
+    "Prediction",
+    "Quality",
+    "RecordingInfo",
+    "Result",
+    "SegmentScores",
+    "Timing",
+]
+
+
+def _finite_or_none(value: float | None) -> float | None:
+    """JSON knows no NaN: what could not be measured is null."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+Measured = Annotated[float | None, BeforeValidator(_finite_or_none)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelInfo(_Frozen):
+    """Which model answered."""
+
+    name: str
+    revision: str
+    precision: str
+    engine: str
+    demo: bool = Field(description="True: seeded weights that know nothing of cardiology.")
+
+
+class LabelInfo(_Frozen):
+    """How one output of the model is read."""
+
+    name: str
+    join: Literal["mean", "max"] = Field(description="Over the segments of a recording.")
+    pos_weight: float = Field(description="Of the positives in training; see the correction.")
+    threshold: Probability
+    noisy: bool = Field(description="True: the training labels of this class are implausible.")
+
+
+class ModelCard(ModelInfo):
+    """What is known of a model that is served."""
+
+    sha256: str = Field(description="Of the weights.")
+    source: str = Field(description="What kind of place it was loaded from; never a path.")
+    labels: list[str]
+    label_details: list[LabelInfo]
+    loaded_at: datetime
+    fs_hz: float
+    segment_samples: int
+    embedding_dim: int
+    max_batch: int
+    threads: int
+
+
+class RecordingInfo(_Frozen):
+    """What was sent, without anything of a patient."""
+
+    format: str
+    fs_hz: float
+    duration_s: float
+    leads: list[str]
+    missing_leads: list[str]
+    zero_filled_leads: list[str] = Field(
+        default=[], description="Missing leads that the model was given as zeros, as asked."
+    )
+    unpredicted_s: float = Field(
+        default=0.0, description="Remainder at the end, too short for a segment of 5 s."
+    )
+    units_assumed: bool = Field(
+        default=False, description="True: nothing said the units, millivolts were taken."
+    )
+    sha256: str
+
+
+class LeadQualityInfo(_Frozen):
+    """One lead's quality."""
+
+    score: Probability
+    issues: list[str]
+
+
+class Quality(_Frozen):
+    """The recording's quality."""
+
+    score: Probability
+    acceptable: bool
+    leads: dict[str, LeadQualityInfo]
+
+
+class Prediction(_Frozen):
+    """One label's answer, joined over the segments."""
+
+    label: str
+    probability: Probability = Field(description="The model's score, as upstream reports it.")
+    calibrated_probability: Probability = Field(
+        description="Corrected for the positive weight used in training (prior correction)."
+    )
+    threshold: Probability
+    positive: bool
+    noisy_label: bool = Field(
+        default=False, description="True: the training labels of this class are implausible."
+    )
+
+
+class SegmentScores(_Frozen):
+    """One segment's probabilities, in the order of the labels."""
+
+    start_s: float
+    end_s: float
+    probabilities: list[Probability]
+
+
+class Anomaly(_Frozen):
+    """A rhythm finding with its time span."""
+
+    kind: str
+    start_s: float
+    end_s: float
+    severity: str
+
+
+class Analysis(_Frozen):
+    """What the signal core measured; null where it could not tell."""
+
+    heart_rate_bpm: Measured
+    r_peaks_s: list[float]
+    rr_intervals_ms: list[float]
+    hrv: dict[str, Measured]
+    intervals: dict[str, Measured]
+    anomalies: list[Anomaly]
+    backend: str
+    algorithm_version: str
+
+
+class Timing(_Frozen):
+    """Where the time went, in milliseconds."""
+
+    decode: float
+    preprocess: float
+    queue: float
+    inference: float
+    total: float
+
+
+class Result(_Frozen):
+    """The answer to one recording."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    id: str
+    created_at: datetime
+    request_id: str
+    model: ModelInfo | None = Field(description="Null where no model was asked.")
+    recording: RecordingInfo
+    quality: Quality
+    predictions: list[Prediction]
+    segments: list[SegmentScores]
+    embedding: list[float] | None = Field(default=None, exclude_if=lambda value: value is None)
+    analysis: Analysis | None
+    timing_ms: Timing
+    cached: bool = False
+    degraded: Literal["signal_only", "stale"] | None = None
+
+    def to_json(self) -> bytes:
+        """Compact UTF-8 JSON."""
+        return self.model_dump_json().encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able members."""
+        return self.model_dump(mode="json")

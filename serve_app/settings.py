@@ -1,0 +1,124 @@
+"""All settings, in one class: environment, Serve YAML and command line use the same names."""
+
+import os
+from ipaddress import ip_address
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serve_app.errors import SettingsError
+
+__all__ = ["Settings", "load_settings"]
+
+_PREFIX: Final = "ECG_"
+# Read by the signal library and by the tests; no settings of the server.
+_OTHERS: Final = frozenset({"ECG_DISABLE_FFI", "ECG_TEST_DATA"})
+
+
+class Settings(BaseSettings):
+    """What can be set; unknown keys and malformed values are refused.
+
+    Times are seconds, sizes mebibytes, CPUs Ray's fractional units.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address the HTTP server binds to.")
+    port: int = Field(8000, ge=1, le=65535)
+    profile: Literal["graph", "mono"] = Field(
+        "graph", description="graph: preprocessing and model scale apart; mono: one deployment."
+    )
+    auth: Literal["off"] = Field("off", description="Off is possible on loopback only.")
+
+    model: str = Field(
+        "demo", description="`demo`, a directory, or a published checkpoint (.pt).", min_length=1
+    )
+    model_revision: str | None = Field(
+        None, description="The revision that must be served; anything else refuses to start."
+    )
+    engine: Literal["auto", "torch"] = "auto"
+    precision: Literal["auto", "fp32"] = "auto"
+
+    max_body_mb: PositiveInt = Field(100, description="Largest body, as sent.")
+    max_unpacked_mb: PositiveInt = Field(
+        256, description="Largest body once decompressed or unzipped."
+    )
+    request_timeout_s: PositiveFloat = Field(
+        60.0, description="For the whole of one request, model included."
+    )
+
+    max_batch_segments: PositiveInt = Field(32, description="Segments in one forward pass.")
+    model_cpus: PositiveFloat = Field(1.0, description="CPUs of a model replica; its threads too.")
+    model_min_replicas: PositiveInt = 1
+    model_max_replicas: PositiveInt = 4
+    preprocessor_cpus: PositiveFloat = Field(0.5, description="CPUs of an ingress replica.")
+    preprocessor_threads: PositiveInt = Field(2, description="Recordings decoded side by side.")
+    preprocessor_min_replicas: PositiveInt = 1
+    preprocessor_max_replicas: PositiveInt = 4
+    max_ongoing_requests: PositiveInt = Field(
+        128, description="Requests one ingress replica works on at once."
+    )
+    max_queued_requests: PositiveInt = Field(
+        512, description="Requests that may wait; more are told 503 with Retry-After."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _environment_is_known(cls, given: Any) -> Any:
+        known = {_PREFIX + name.upper() for name in cls.model_fields} | _OTHERS
+        unknown = sorted(
+            name for name in os.environ if name.startswith(_PREFIX) and name not in known
+        )
+        if unknown:
+            raise ValueError(f"unknown variables in the environment: {', '.join(unknown)}")
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.auth == "off" and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is not loopback and auth is off: bind to 127.0.0.1 and put an "
+                "authenticating proxy before it"
+            )
+        if self.model_max_replicas < self.model_min_replicas:
+            raise ValueError("model_max_replicas is below model_min_replicas")
+        if self.preprocessor_max_replicas < self.preprocessor_min_replicas:
+            raise ValueError("preprocessor_max_replicas is below preprocessor_min_replicas")
+        return self
+
+    @property
+    def model_threads(self) -> int:
+        """Threads a model replica may use: its CPUs, rounded, at least one."""
+        return max(1, round(self.model_cpus))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with ``overrides`` on top (None means: not given).
+
+    Raises:
+        SettingsError: A malformed value, an unknown key or an unknown ``ECG_`` variable.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_readable(error)) from None
+
+
+def _readable(error: ValidationError) -> str:
+    lines = [
+        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: "
+        f"{item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_url=False, include_input=False)
+    ]
+    return "; ".join(lines)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
