@@ -13,7 +13,6 @@ _PACE: Final = {
     "metrics_interval_s": 1.0,
     "look_back_period_s": 3.0,
     "upscale_delay_s": 1.0,
-    "downscale_delay_s": 120.0,
     "aggregation_function": "max",
 }
 # Batches are full when a little more than one of them is under way or waiting.
@@ -28,6 +27,7 @@ def model_scaling(settings: Settings) -> AutoscalingConfig:
         min_replicas=settings.model_min_replicas,
         max_replicas=settings.model_max_replicas,
         target_ongoing_requests=_BATCHES_PER_REPLICA * requests_per_batch,
+        downscale_delay_s=settings.downscale_delay_s,
         **_PACE,
     )
 
@@ -38,5 +38,6 @@ def preprocessor_scaling(settings: Settings) -> AutoscalingConfig:
         min_replicas=settings.preprocessor_min_replicas,
         max_replicas=settings.preprocessor_max_replicas,
         target_ongoing_requests=max(1.0, settings.max_ongoing_requests / 2),
+        downscale_delay_s=settings.downscale_delay_s,
         **_PACE,
     )

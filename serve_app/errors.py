@@ -23,7 +23,7 @@ EcgServeError (500 processing_failed)
 │   ├── ModelUnavailable     503 model_unavailable
 │   └── ResourceExhausted    503 resource_exhausted
 ├── InferenceTimeout         504 inference_timeout
-├── CheckpointError          a model's files are damaged, foreign or hostile
+├── CheckpointError          503 model_unavailable: a model's files are damaged, foreign or hostile
 └── SettingsError            settings that cannot be served
 """
 
@@ -244,6 +244,7 @@ class InferenceTimeout(EcgServeError):
 class CheckpointError(EcgServeError):
     """A model's files are missing, damaged, of another architecture, or hostile."""
 
+    status = 503
     code = "model_unavailable"
     title = "Model cannot be loaded"
     default_hint = "Check ECG_MODEL: a directory of ours, or a published ECG-FM checkpoint (.pt)."

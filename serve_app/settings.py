@@ -4,7 +4,7 @@ import os
 from ipaddress import ip_address
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serve_app.errors import SettingsError
@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     preprocessor_threads: PositiveInt = Field(2, description="Recordings decoded side by side.")
     preprocessor_min_replicas: PositiveInt = 1
     preprocessor_max_replicas: PositiveInt = 4
+    downscale_delay_s: NonNegativeFloat = Field(
+        120.0, description="How long a replica must be of no use before it goes."
+    )
     max_ongoing_requests: PositiveInt = Field(
         128, description="Requests one ingress replica works on at once."
     )

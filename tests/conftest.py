@@ -1,9 +1,20 @@
 """What every test shares: where the real recordings are."""
 
+import functools
+import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
+
+from benchmarks.server import running_server
+from serve_app.decoding import decode
+from serve_app.engine.loading import load_engine
+from serve_app.pipeline import InProcessModel, Pipeline
+from serve_app.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,3 +40,50 @@ def ecgfm_dir(data_dir: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("no reference checkpoint beside the recordings")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dicom_path() -> Path:
+    """A real 12-lead recording, 10 s at 1 kHz, that ships inside pydicom."""
+    return Path(str(get_testdata_file("waveform_ecg.dcm", download=False)))
+
+
+@pytest.fixture(scope="session")
+def dicom_bytes(dicom_path: Path) -> bytes:
+    return dicom_path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def pipeline(settings: Settings) -> Pipeline:
+    """The whole way in this process, with the demo model."""
+    return Pipeline(settings, InProcessModel(functools.partial(load_engine, settings)))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a real `ecg-serve up`, profile graph."""
+    with running_server() as (url, _, _):
+        yield url
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def as_npy():
+    """Bytes of an array as .npy."""
+    return npy
+
+
+@pytest.fixture(scope="session")
+def sinus_mv(dicom_bytes: bytes) -> np.ndarray:
+    """(12, 5000) float32 millivolts at 500 Hz, from the real recording."""
+    return decode(dicom_bytes).signal_mv[:, ::2]

@@ -88,7 +88,7 @@ def _nothing_else_raised() -> Iterator[None]:
         raise EcgServeError("The library that reads this format is not installed.") from None
     except MemoryError:
         raise ResourceExhausted("No memory is left to decode the recording.") from None
-    except Exception:
+    except Exception:  # third-party parsers raise anything on hostile bytes
         raise CorruptedData("The recording is damaged: its content breaks its format.") from None
 
 

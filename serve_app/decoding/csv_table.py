@@ -19,6 +19,7 @@ _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 _EMPTY_CELL: Final = rb"(?im)(?:^|(?<=%b)) *(?:na|n/a|null|none|-)? *(?=%b|$)"
 _CLOCK_CELL: Final = re.compile(rb"(?m)^[ \t]*(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
+_CLOCK_COST: Final = 30  # a time of day costs as much as that many numbers
 _JITTER: Final = 0.01
 _SHORTEST_STEP_S, _LONGEST_STEP_S = 1e-5, 0.05
 Table = npt.NDArray[np.float64]
@@ -46,7 +47,7 @@ def decode_csv(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     text = _utf8(data)
     dialect = recognise(text)
     body = text[dialect.header_bytes :]
-    limits.check_samples(body.count(b"\n") * len(dialect.columns))
+    _check_size(body, dialect, limits)
     table = _numbers(body, dialect).T
     columns = _inspect(list(dialect.columns), table, dialect, hints)
     rows = [i for i, column in enumerate(columns) if column.kind == "signal"]
@@ -73,6 +74,16 @@ def _utf8(data: bytes) -> bytes:
     if b"\0" in data:
         raise InvalidFormat("The body is no text.")
     return data if b"\n" in data else data.replace(b"\r", b"\n")
+
+
+def _check_size(body: bytes, dialect: Dialect, limits: Limits) -> None:
+    """Refuse what would only be found wrong, or too much, after it has filled the memory."""
+    lines, columns = body.count(b"\n") + 1, len(dialect.columns)
+    limits.check_samples((lines - 1) * columns)
+    if dialect.clock:
+        limits.check_samples(lines * _CLOCK_COST)
+    if body.count(dialect.delimiter.encode()) > lines * columns:
+        raise CorruptedData(f"Lines of the table have more than its {columns} columns.")
 
 
 def _numbers(body: bytes, dialect: Dialect) -> Table:
@@ -113,12 +124,12 @@ def _seconds(match: re.Match[bytes]) -> bytes:
 def _inspect(columns: list[Column], table: Table, dialect: Dialect, hints: Hints) -> list[Column]:
     """The columns once their numbers are known: what is empty, an index or a time is no signal."""
     for i, column in enumerate(columns):
-        if column.kind == "index" and not _is_ramp(table[i]):
+        if not column.name and np.isnan(table[i]).all():
+            columns[i] = Column(kind="other")  # lines that end in a delimiter
+        elif column.kind == "index" and not _is_ramp(table[i]):
             if not column.name:
                 raise InvalidFormat(f"Column {i + 1} has no name.", hint="Name every column.")
             columns[i] = Column(column.name)
-        elif column.kind == "signal" and not column.name and np.isnan(table[i]).all():
-            columns[i] = Column(kind="other")  # lines that end in a delimiter
     if dialect.clock:
         columns[0] = Column(columns[0].name, "time", seconds=1.0)
     elif not dialect.named and len(columns) > 1 and columns[0].unit is None:
@@ -151,7 +162,9 @@ def _sampling_rate(times: Table, seconds: float | None) -> float | None:
         raise InvalidSignal("The time column rises by less than 10 microseconds a sample.")
     resolution = _resolution(times)
     ideal = times[0] + step * np.arange(times.size)
-    if np.abs(times - ideal).max() > max(_JITTER * step, 0.6 * resolution) or resolution > step:
+    # Rounding of times is no jitter; but one sample missing moves some by half a step or more.
+    tolerance = max(_JITTER * step, min(0.6 * resolution, 0.45 * step))
+    if np.abs(times - ideal).max() > tolerance:
         raise InvalidSignal(
             "The time column is not regular: samples are missing, or its times too coarse.",
             hint="Send evenly sampled signals; or leave the time column out and add ?fs_hz=.",
@@ -161,10 +174,11 @@ def _sampling_rate(times: Table, seconds: float | None) -> float | None:
 
 def _resolution(times: Table) -> float:
     """The unit in the last place to which times were written; 0 if they have many places."""
-    some = times[:1000]
+    some = times[:1000] - times[0]
+    precision = 2 * float(np.spacing(np.abs(times).max()))
     for places in range(7):
         scaled = some * 10.0**places
-        if np.abs(scaled - np.rint(scaled)).max() < 1e-4:
+        if np.abs(scaled - np.rint(scaled)).max() < max(1e-4, precision * 10.0**places) < 0.1:
             return float(10.0**-places)
     return 0.0
 

@@ -12,7 +12,7 @@ from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import InvalidParameter, InvalidSignal, MissingParameter
 from serve_app.recording import STANDARD_LEADS, Recording, make_recording, standard_lead_name
 
-__all__ = ["MAX_LEADS", "Decoded", "to_recording"]
+__all__ = ["MAX_LEADS", "Decoded", "missing_parameter", "to_recording"]
 
 MAX_LEADS: Final = 256
 _FS_TOLERANCE: Final = 1e-3

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["decode_dicom", "looks_like_dicom"]
 
 _WAVEFORM_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9."
+_MAX_PIECES: Final = 50_000
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _DTYPES: Final = {
     (8, "SB"): "i1",
@@ -73,6 +74,19 @@ class _Channel:
     baseline: float
 
 
+class _Stream(BytesIO):
+    """Bytes that can be read in so many pieces only: pydicom makes an object of each element."""
+
+    pieces = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next `size` bytes."""
+        self.pieces += 1
+        if self.pieces > _MAX_PIECES:
+            raise InvalidFormat("The DICOM file has far more elements than a recording.")
+        return super().read(size)
+
+
 def looks_like_dicom(data: bytes) -> bool:
     """Whether the prefix is there, or, in a file without preamble, a first element could be."""
     if data[128:132] == b"DICM":
@@ -101,9 +115,8 @@ def decode_dicom(data: bytes, hints: Hints, limits: Limits) -> Decoded:
         raise InvalidFormat(
             "Deflated DICOM is not read here.", hint="Send Explicit VR Little Endian."
         )
-    dataset = _read(data)
-    groups = [(group, _ecg_channels(group)) for group in dataset.WaveformSequence]
-    groups = [(group, channels) for group, channels in groups if channels]
+    dataset, waveforms = _read(data)
+    groups = [(group, channels) for group in waveforms if (channels := _ecg_channels(group))]
     if not groups:
         raise InvalidSignal(
             "No channel of the DICOM object is an ECG in volts.",
@@ -122,27 +135,47 @@ def decode_dicom(data: bytes, hints: Hints, limits: Limits) -> Decoded:
 
 @cache
 def _pydicom() -> Any:
-    import pydicom  # noqa: PLC0415 - a quarter of a second that only DICOM needs
-    import pydicom.config  # noqa: PLC0415
+    # Imported late: a quarter of a second that only DICOM needs.
+    import pydicom
+    import pydicom.config
 
     # Its warnings quote the values of elements.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     return pydicom
 
 
-def _read(data: bytes) -> "Dataset":
+def _read(data: bytes) -> "tuple[Dataset, list[Dataset]]":
+    """The dataset and its multiplex groups, of which there is at least one."""
     dataset = _pydicom().dcmread(
-        BytesIO(data), force=True, specific_tags=["SOPClassUID", "WaveformSequence"]
+        _Stream(data), force=True, specific_tags=["SOPClassUID", "WaveformSequence"]
     )
-    if "WaveformSequence" in dataset and dataset.WaveformSequence:
-        return dataset  # type: ignore[no-any-return]
-    meta_class = dataset.file_meta.get("MediaStorageSOPClassUID", "")
-    sop_class = str(dataset.get("SOPClassUID") or meta_class or "")
+    groups = _items(dataset, "WaveformSequence")
+    if groups:
+        return dataset, groups
+    meta_class = dataset.file_meta.get("MediaStorageSOPClassUID")
+    sop_class = str(meta_class or dataset.get("SOPClassUID") or "")
     if not sop_class or sop_class.startswith(_WAVEFORM_CLASSES):
         raise CorruptedData("The DICOM file is cut short: its waveform is missing.")
     raise InvalidFormat(
         "The DICOM object holds no waveform; it may be an image or a report.",
         hint="Send an ECG waveform object (12-lead, general, ambulatory or haemodynamic).",
+    )
+
+
+def _items(dataset: "Dataset", keyword: str) -> "list[Dataset]":
+    """The items of a sequence, if it is there, read within the bounds of `_Stream`."""
+    if keyword not in dataset:
+        return []
+    element: Any = dataset.get_item(keyword)
+    if not element.is_raw:  # of undefined length: it has been read with what is around it
+        return list(element.value or [])
+    content = element.value or b""
+    # Unknown VR, as gateways write it, is encoded implicitly inside.
+    implicit = element.is_implicit_VR or element.VR == "UN"
+    return list(
+        _pydicom().filereader.read_sequence(
+            _Stream(content), implicit, element.is_little_endian, len(content), "latin-1"
+        )
     )
 
 
@@ -155,7 +188,7 @@ def _preference(group: "Dataset") -> tuple[bool, bool, int]:
 
 def _ecg_channels(group: "Dataset") -> list[_Channel]:
     channels = []
-    for index, definition in enumerate(group.get("ChannelDefinitionSequence") or []):
+    for index, definition in enumerate(_items(group, "ChannelDefinitionSequence")):
         unit = _unit(definition)
         if unit is not None:
             channels.append(
@@ -172,13 +205,13 @@ def _ecg_channels(group: "Dataset") -> list[_Channel]:
 
 
 def _unit(definition: "Dataset") -> Unit | None:
-    units = definition.get("ChannelSensitivityUnitsSequence") or []
+    units = _items(definition, "ChannelSensitivityUnitsSequence")
     return electric_unit(str(units[0].get("CodeValue", ""))) if units else None
 
 
 def _lead(definition: "Dataset") -> str:
     """The lead's name by its code, else by a text that names a standard lead, else any text."""
-    sources = definition.get("ChannelSourceSequence") or []
+    sources = _items(definition, "ChannelSourceSequence")
     texts = [str(definition.get("ChannelLabel") or "")]
     if sources:
         scheme = str(sources[0].get("CodingSchemeDesignator") or "").strip().upper()

@@ -63,7 +63,7 @@ def _read_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int
         shape, fortran_order, dtype = read(stream)
     except KeyError:
         raise InvalidFormat("This version of npy is not read here.") from None
-    except Exception:
+    except Exception:  # many kinds, some quoting the header
         if not looks_like_npy(data):
             raise InvalidFormat("This is no npy file.") from None
         raise CorruptedData("The npy header cannot be read.") from None

@@ -86,7 +86,10 @@ def _choose_record(headers: list[tuple[str, Header]]) -> tuple[Header, dict[str,
     segments = {name for _, header in headers for name, _ in header.segments}
     tops = [h for f, h in headers if not {h.name, f.rpartition(".")[0]} & segments]
     if not tops:
-        raise InvalidFormat("The files hold no WFDB header.", hint="Send the .hea, too.")
+        raise InvalidFormat(
+            "None of the files is the header (.hea) of a WFDB record.",
+            hint="Send one recording: a single file, or a WFDB record with its header.",
+        )
     if len(tops) > 1:
         raise InvalidFormat(
             f"{len(tops)} WFDB records were sent together.", hint="Send one record at a time."

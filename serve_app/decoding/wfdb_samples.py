@@ -156,9 +156,10 @@ def _unpack_212(octets: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.int
 
 @cache
 def _wfdb() -> Any:
+    # Imported late: it brings pandas and matplotlib, for formats that are seldom met.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its import uses what pandas will drop
-        import wfdb  # noqa: PLC0415 - over a second of CPU, for formats that are seldom met
+        warnings.simplefilter("ignore")  # it uses what pandas will drop
+        import wfdb
 
     return wfdb
 
@@ -183,7 +184,7 @@ def _read_by_library(
             )
         except MemoryError:
             raise
-        except Exception:
+        except Exception:  # its texts hold the folder's path
             raise CorruptedData("A signal file of the WFDB record cannot be read.") from None
     signals = record.e_p_signal if expanded else list(record.p_signal.T)
     return [np.asarray(signal, np.float64) for signal in signals]

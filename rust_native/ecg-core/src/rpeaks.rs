@@ -21,6 +21,7 @@ const THRESHOLD: f64 = 0.3;
 const FLOOR: f64 = 0.02;
 const FLOOR_MV: f64 = 1e-6;
 const CAP: f64 = 2.0;
+const MIRROR: f64 = 0.999;
 const T_WAVE_S: f64 = 0.360;
 const T_WAVE_RATIO: f64 = 0.5;
 const SEARCH_BACK: f64 = 0.5;
@@ -48,7 +49,17 @@ pub(crate) fn require_analysable<S: Sample>(x: &Leads<S>, fs_hz: f64) -> Result<
 /// R peaks from the bands of a recording.
 #[must_use]
 pub fn find_peaks(bands: &Bands) -> Vec<usize> {
-    let (energy, envelope) = combined(bands);
+    let (mut energy, mut envelope) = combined(bands);
+    for curve in [&mut energy, &mut envelope] {
+        let end = bands.pad + bands.samples;
+        // A beat near an end would otherwise tie with its own mirror image.
+        for v in &mut curve[..bands.pad] {
+            *v *= MIRROR;
+        }
+        for v in &mut curve[end..] {
+            *v *= MIRROR;
+        }
+    }
     let beats = find_beats(&energy, bands.fs_hz);
     refined(&beats, &envelope, bands)
 }

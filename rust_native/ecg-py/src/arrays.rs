@@ -2,7 +2,8 @@
 
 use ecg_core::{Error, Leads, Sample};
 use numpy::ndarray::{Dim, Dimension};
-use numpy::{Element, PyArray, PyArray1, PyArrayMethods, PyReadonlyArray2};
+use numpy::{Element, PyArray, PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 /// A C-contiguous `(leads, samples)` array of either float type.
@@ -33,6 +34,10 @@ pub(crate) struct Rows<'a, S> {
 
 impl<'a, S: Sample + Element> Rows<'a, S> {
     pub(crate) fn of(array: &'a PyReadonlyArray2<'_, S>) -> PyResult<Self> {
+        if !array.is_c_contiguous() {
+            // `as_slice` takes Fortran order as well, in which leads and samples are swapped.
+            return Err(PyTypeError::new_err("the array must be C-contiguous"));
+        }
         let (leads, samples) = array.dims().into_pattern();
         Ok(Self { data: array.as_slice()?, leads, samples })
     }

@@ -26,13 +26,17 @@ def as_signal(signal: Any, what: str = "signal") -> tuple[Signal, int]:
         InvalidSignalError: not numeric, empty, or neither one- nor two-dimensional.
     """
     array = _as_array(signal, what)
+    if array.dtype.kind not in "fiu":
+        raise InvalidSignalError(
+            f"{what} must hold real numbers in mV, not {array.dtype}: convert it to float64"
+        )
     if array.ndim not in (1, 2):
         raise InvalidSignalError(
             f"{what} must be (samples,) or (leads, samples), not of shape {array.shape}"
         )
     if array.size == 0:
         raise InvalidSignalError(f"{what} is empty: shape {array.shape}")
-    ready, copied = _as_contiguous_float(array, what)
+    ready, copied = _as_contiguous_float(array)
     return np.atleast_2d(ready), copied
 
 
@@ -43,11 +47,7 @@ def _as_array(signal: Any, what: str) -> NDArray[Any]:
         raise InvalidSignalError(f"{what} is not an array of numbers: {error}") from error
 
 
-def _as_contiguous_float(array: NDArray[Any], what: str) -> tuple[Signal, int]:
-    if array.dtype.kind not in "fiu":
-        raise InvalidSignalError(
-            f"{what} must hold real numbers in mV, not {array.dtype}: convert it to float64"
-        )
+def _as_contiguous_float(array: NDArray[Any]) -> tuple[Signal, int]:
     keep = array.dtype in (np.dtype(np.float32), np.dtype(np.float64))
     if keep and array.flags.c_contiguous and array.flags.aligned:
         return array, 0

@@ -25,6 +25,7 @@ THRESHOLD = 0.3
 FLOOR = 0.02
 FLOOR_MV = 1e-6
 CAP = 2.0
+MIRROR = 0.999
 T_WAVE_S = 0.360
 T_WAVE_RATIO = 0.5
 SEARCH_BACK = 0.5
@@ -42,6 +43,10 @@ def detect_r_peaks(x: Signal, fs_hz: float) -> NDArray[np.int64]:
 def find_peaks(bands: Bands) -> NDArray[np.int64]:
     """R peaks from the bands of a recording."""
     energy, envelope = _combined(bands)
+    for mirrored in (slice(bands.pad), slice(bands.pad + bands.samples, None)):
+        # A beat near an end would otherwise tie with its own mirror image.
+        energy[mirrored] *= MIRROR
+        envelope[mirrored] *= MIRROR
     beats = _beats(energy, bands.fs_hz)
     return _refined(beats, envelope, bands)
 

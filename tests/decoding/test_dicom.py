@@ -1,0 +1,200 @@
+"""DICOM waveforms: the rhythm, in millivolts, and nothing of the patient."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.testing import assert_array_equal
+from pydicom.data import get_testdata_file
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from serve_app.decoding import Hints, Limits, Upload, decode, decode_path
+from serve_app.errors import (
+    CorruptedData,
+    InvalidFormat,
+    InvalidParameter,
+    InvalidSignal,
+    PayloadTooLarge,
+)
+from serve_app.recording import STANDARD_LEADS
+
+Edit = Callable[[Callable[[pydicom.Dataset], None]], bytes]
+
+
+@pytest.fixture
+def edited(dicom_bytes: bytes) -> Edit:
+    """The recording after a change to its dataset."""
+
+    def edit(change: Callable[[pydicom.Dataset], None]) -> bytes:
+        dataset = pydicom.dcmread(io.BytesIO(dicom_bytes))
+        change(dataset)
+        stream = io.BytesIO()
+        dataset.save_as(stream)
+        return stream.getvalue()
+
+    return edit
+
+
+def test_rhythm_equals_pydicom(dicom_bytes: bytes) -> None:
+    decoded = decode(Upload((("x.dcm", dicom_bytes),), "application/dicom"))
+    expected = pydicom.dcmread(io.BytesIO(dicom_bytes)).waveform_array(0).T / 1000
+    assert_array_equal(decoded.signal_mv, expected.astype(np.float32))
+    assert (decoded.leads, decoded.fs_hz) == (STANDARD_LEADS, 1000)
+    assert decoded.format == "dicom"
+    assert not decoded.units_assumed
+
+
+def test_public_files(data_dir: Path) -> None:
+    example = decode_path(data_dir / "formats/dicom/Example.dcm")
+    assert (example.signal_mv.shape, example.fs_hz) == ((12, 5000), 500)
+    # The label says MLII, the code, under a scheme that has none such, would say I.
+    general = decode_path(data_dir / "derived/dicom/general_ecg_mitdb100.dcm")
+    assert general.leads == ("V5", "MLII")
+    record = decode_path(data_dir / "beats/mitdb/100.hea")
+    assert_array_equal(general.signal_mv, record.signal_mv[:, :10800])
+    ambulatory = decode_path(data_dir / "derived/dicom/ambulatory_ecg_mitdb208.dcm")
+    assert (ambulatory.leads, ambulatory.fs_hz) == (("V1", "MLII"), 360)
+
+
+def test_averaged_beat_is_never_taken_for_the_rhythm(dicom_bytes: bytes, edited: Edit) -> None:
+    def swap(dataset: pydicom.Dataset) -> None:
+        dataset.WaveformSequence.reverse()
+
+    assert_array_equal(decode(edited(swap)).signal_mv, decode(dicom_bytes).signal_mv)
+
+
+def test_without_preamble(dicom_bytes: bytes) -> None:
+    assert_array_equal(decode(dicom_bytes[132:]).signal_mv, decode(dicom_bytes).signal_mv)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "code", "meaning", "lead"),
+    [
+        ("SCPECG", "5.6.3-9-2", "", "II"),
+        ("MDC", "2:1", "?", "I"),
+        ("MDC", "2:64", "", "aVF"),
+        ("SCPECG", "5.6.3-9-65", "Lead -aVR", "-aVR"),
+        ("L", "x", "Lead I (Einthoven)", "I"),
+        ("L", "x", "aVL, augmented voltage, left", "aVL"),
+        ("L", "x", "ECG Lead V4", "V4"),
+        ("L", "x", "Lead MLII", "MLII"),
+        ("MDC", "2:999", "Vector", "Vector"),
+    ],
+)
+def test_lead_by_code_then_by_text(
+    edited: Edit, scheme: str, code: str, meaning: str, lead: str
+) -> None:
+    def name_first(dataset: pydicom.Dataset) -> None:
+        group = dataset.WaveformSequence[0]
+        for channel in group.ChannelDefinitionSequence[1:]:
+            channel.ChannelSensitivityUnitsSequence[0].CodeValue = "mm[Hg]"
+        source = group.ChannelDefinitionSequence[0].ChannelSourceSequence[0]
+        source.CodingSchemeDesignator, source.CodeValue = scheme, code
+        source.CodeMeaning = meaning
+
+    assert decode(edited(name_first)).leads == (lead,)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("mV", 1000), ("V", 1e6), ("uV", 1)])
+def test_units(edited: Edit, dicom_bytes: bytes, unit: str, factor: float) -> None:
+    def set_unit(dataset: pydicom.Dataset) -> None:
+        for channel in dataset.WaveformSequence[0].ChannelDefinitionSequence:
+            channel.ChannelSensitivityUnitsSequence[0].CodeValue = unit
+
+    expected = decode(dicom_bytes).signal_mv * factor
+    np.testing.assert_allclose(decode(edited(set_unit)).signal_mv, expected, rtol=1e-6)
+
+
+def test_sensitivity_correction_and_baseline(edited: Edit, dicom_bytes: bytes) -> None:
+    def calibrate(dataset: pydicom.Dataset) -> None:
+        channel = dataset.WaveformSequence[0].ChannelDefinitionSequence[0]
+        channel.ChannelSensitivityCorrectionFactor = "2"
+        channel.ChannelBaseline = "500"
+
+    expected = decode(dicom_bytes).signal_mv[0] * 2 + 0.5
+    np.testing.assert_allclose(decode(edited(calibrate)).signal_mv[0], expected, rtol=1e-5)
+
+
+def test_padding_is_missing(edited: Edit, dicom_bytes: bytes) -> None:
+    stored = pydicom.dcmread(io.BytesIO(dicom_bytes)).waveform_array(0)[:, 0] / 1.25
+
+    def pad(dataset: pydicom.Dataset) -> None:
+        padding = np.int16(stored[0]).tobytes()
+        dataset.WaveformSequence[0].add_new("WaveformPaddingValue", "OW", padding)
+
+    assert_array_equal(np.isnan(decode(edited(pad)).signal_mv[0]), stored == stored[0])
+
+
+def test_no_channel_in_volts(edited: Edit) -> None:
+    def press(dataset: pydicom.Dataset) -> None:
+        for group in dataset.WaveformSequence:
+            for channel in group.ChannelDefinitionSequence:
+                channel.ChannelSensitivityUnitsSequence[0].CodeValue = "mm[Hg]"
+
+    with pytest.raises(InvalidSignal):
+        decode(edited(press))
+
+
+def test_an_image_is_no_recording() -> None:
+    image = Path(str(get_testdata_file("CT_small.dcm", download=False))).read_bytes()
+    with pytest.raises(InvalidFormat, match="no waveform"):
+        decode(image)
+
+
+def test_hints_must_agree(dicom_bytes: bytes) -> None:
+    assert decode(dicom_bytes, Hints(fs_hz=1000, units="uV")).fs_hz == 1000
+    for hints in (Hints(fs_hz=500), Hints(units="mV")):
+        with pytest.raises(InvalidParameter):
+            decode(dicom_bytes, hints)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NumberOfWaveformSamples", 4_000_000_000),
+        ("NumberOfWaveformChannels", 60_000),
+        ("WaveformBitsAllocated", 12),
+        ("WaveformSampleInterpretation", "MB"),
+        ("SamplingFrequency", "0"),
+    ],
+)
+def test_facts_that_do_not_fit(edited: Edit, name: str, value: object) -> None:
+    def lie(dataset: pydicom.Dataset) -> None:
+        setattr(dataset.WaveformSequence[0], name, value)
+
+    with pytest.raises((CorruptedData, InvalidFormat, InvalidSignal, PayloadTooLarge)):
+        decode(edited(lie))
+
+
+def test_cut_short(dicom_bytes: bytes) -> None:
+    for length in range(400, len(dicom_bytes) - 30_000, 13_337):
+        with pytest.raises(CorruptedData):
+            decode(dicom_bytes[:length])
+
+
+def test_deflated_is_refused_before_it_is_inflated(dicom_bytes: bytes) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    with pytest.raises(InvalidFormat, match="Deflated"):
+        decode(stream.getvalue())
+
+
+def test_patient_never_shows(dicom_bytes: bytes, edited: Edit) -> None:
+    def name(dataset: pydicom.Dataset) -> None:
+        dataset.PatientName = "Doe^Jane"
+        dataset.WaveformSequence[0].SamplingFrequency = "-1"
+
+    with pytest.raises(InvalidSignal) as caught:
+        decode(edited(name))
+    assert "Doe" not in repr(caught.value)
+    assert "Doe" not in repr(decode(dicom_bytes))
+
+
+def test_limit(dicom_bytes: bytes) -> None:
+    with pytest.raises(PayloadTooLarge):
+        decode(dicom_bytes, limits=Limits(max_samples=100_000))

@@ -1,0 +1,132 @@
+"""JSON: both forms, and one answer that names all that is wrong."""
+
+import json
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from serve_app.decoding import Hints, Limits, decode
+from serve_app.errors import (
+    InvalidFormat,
+    InvalidParameter,
+    InvalidSignal,
+    MissingParameter,
+    PayloadTooLarge,
+    SchemaViolation,
+)
+from serve_app.recording import STANDARD_LEADS
+
+
+def fields(caught: pytest.ExceptionInfo[SchemaViolation]) -> list[str]:
+    return [error["field"] for error in caught.value.extra["errors"]]
+
+
+def test_leads_form(short: np.ndarray, made: ModuleType) -> None:
+    decoded = decode(made.json(short, STANDARD_LEADS))
+    assert_array_equal(decoded.signal_mv, short)
+    assert (decoded.fs_hz, decoded.leads, decoded.format) == (1000, STANDARD_LEADS, "json")
+    assert not decoded.units_assumed
+
+
+def test_signal_form(short: np.ndarray) -> None:
+    body = {"fs_hz": 1000.0, "units": "uV", "signal": (short[:2] * 1000).tolist()}
+    decoded = decode(json.dumps(body | {"lead_names": ["Lead II", "v5"]}).encode())
+    assert decoded.leads == ("II", "V5")
+    assert_allclose(decoded.signal_mv, short[:2], rtol=1e-6)
+    assert decode(json.dumps(body).encode(), Hints(leads=("I", "II"))).leads == ("I", "II")
+
+
+def test_byte_order_mark_and_blanks(short: np.ndarray, made: ModuleType) -> None:
+    text = made.json(short, STANDARD_LEADS)
+    for body in (b"\xef\xbb\xbf" + text, b"\n\t " + text + b"\n"):
+        assert_array_equal(decode(body).signal_mv, short)
+
+
+def test_units_default_to_millivolts_and_say_so() -> None:
+    body = b'{"fs_hz": 500, "leads": {"I": [0.5, 1, null, NaN, -Infinity]}}'
+    decoded = decode(body)
+    assert decoded.units_assumed
+    assert_array_equal(decoded.signal_mv, np.float32([[0.5, 1, np.nan, np.nan, -np.inf]]))
+    in_uv = decode(body, Hints(units="uV"))
+    assert in_uv.signal_mv[0, 0] == np.float32(0.0005)
+    assert not in_uv.units_assumed
+
+
+def test_rate_from_the_query() -> None:
+    body = b'{"leads": {"I": [1, 2]}}'
+    with pytest.raises(MissingParameter, match="fs_hz"):
+        decode(body)
+    assert decode(body, Hints(fs_hz=250)).fs_hz == 250
+
+
+def test_contradicting_hint() -> None:
+    with pytest.raises(InvalidParameter):
+        decode(b'{"fs_hz": 500, "leads": {"I": [1, 2]}}', Hints(fs_hz=501))
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ('{"fs_hz": 500}', ["leads"]),
+        ('{"leads": {"I": [1]}, "signal": [[1]]}', ["leads"]),
+        ('{"leads": {"I": [1]}, "lead_names": ["I"]}', ["lead_names"]),
+        ('{"leads": [[1]]}', ["leads"]),
+        ('{"leads": {"I": 1, "II": [1], "V1": "x"}}', ["leads.I", "leads.V1"]),
+        ('{"leads": {"I": ["1"]}}', ["leads.I"]),
+        ('{"leads": {"I": [true]}}', ["leads.I"]),
+        ('{"leads": {"I": [[1]]}}', ["leads.I"]),
+        ('{"signal": [1, 2], "lead_names": "I"}', ["lead_names", "signal.0", "signal.1"]),
+        ('{"signal": {"I": [1]}}', ["signal"]),
+        ('{"signal": [[1]], "lead_names": [1]}', ["lead_names"]),
+        ('{"fs_hz": "500", "units": "mmHg", "patient": "x", "leads": {"I": [1]}}',
+         ["fs_hz", "patient", "units"]),
+        ('{"fs_hz": true, "leads": {"I": [1]}}', ["fs_hz"]),
+        ('{"fs_hz": 0, "leads": {"I": [1]}}', ["fs_hz"]),
+        ('{"fs_hz": NaN, "leads": {"I": [1]}}', ["fs_hz"]),
+        ("[[1, 2]]", ["body"]),
+        ('{"leads": {"I": ' + "[" * 2000 + "]" * 2000 + "}}", ["body"]),
+    ],
+)  # fmt: skip
+def test_schema(body: str, wrong: list[str]) -> None:
+    with pytest.raises(SchemaViolation) as caught:
+        decode(body.encode())
+    assert fields(caught) == wrong
+    assert "patient: x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["{", '{"leads": {"I": [1, 2', "{'leads': 1}", "[" * 500, "{]}"])
+def test_syntax(body: str) -> None:
+    with pytest.raises(InvalidFormat, match="line 1 column"):
+        decode(body.encode())
+
+
+def test_unequal_and_empty_leads() -> None:
+    with pytest.raises(InvalidSignal, match="from 1 to 2"):
+        decode(b'{"fs_hz": 500, "leads": {"I": [1, 2], "II": [1]}}')
+    for body in (b'{"fs_hz": 1, "leads": {}}', b'{"fs_hz": 1, "leads": {"I": []}}'):
+        with pytest.raises(InvalidSignal, match="no samples"):
+            decode(body)
+
+
+def test_transposed_signal(short: np.ndarray) -> None:
+    body = {"fs_hz": 1000, "lead_names": list(STANDARD_LEADS), "signal": short.T[:20].tolist()}
+    with pytest.raises(InvalidSignal, match="12 lead names"):
+        decode(json.dumps(body).encode())
+
+
+def test_numbers_beyond_all_bounds() -> None:
+    head, tail = b'{"fs_hz": 500, "leads": {"I": [', b"]}}"
+    assert np.isinf(decode(head + b"1e400, 1e39" + tail).signal_mv).all()
+    with pytest.raises(InvalidSignal):
+        decode(head + b"1" + b"0" * 400 + tail)
+    with pytest.raises(InvalidFormat):
+        decode(head + b"1" * 100_000 + tail)
+
+
+def test_limits(short: np.ndarray, made: ModuleType) -> None:
+    body = made.json(short, STANDARD_LEADS)
+    for limits in (Limits(max_text_bytes=1000), Limits(max_samples=7000)):
+        with pytest.raises(PayloadTooLarge):
+            decode(body, limits=limits)

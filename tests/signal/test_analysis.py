@@ -1,0 +1,169 @@
+"""Whole recordings: rate, rhythm, and what is withheld when the signal does not carry it."""
+
+import csv
+import json
+import math
+
+import ecg_processor_py as ecg
+import numpy as np
+import pytest
+import scipy.io
+from ecg_processor_py import ECGAnalysisConfig, InvalidSignalError
+
+
+def _beats(rr_ms):
+    return (150 + np.concatenate([[0], np.cumsum(rr_ms)]) / 2).round().astype(int).tolist()
+
+
+def _analyze(analyzer, strip, rr_ms, **options):
+    beats = _beats(rr_ms)
+    x = strip(beats, samples=beats[-1] + 200)
+    x = x + 0.002 * np.random.default_rng(0).standard_normal(len(x))
+    return analyzer.analyze(x, ECGAnalysisConfig(**options))
+
+
+def _kinds(result):
+    return [(anomaly.kind, anomaly.severity) for anomaly in result.anomalies]
+
+
+@pytest.mark.parametrize("bpm", [30, 45, 72, 100, 150, 220])
+def test_the_rate_of_a_known_rhythm(analyzer, strip, bpm):
+    result = _analyze(analyzer, strip, [60_000 / bpm] * 14)
+    assert result.heart_rate == pytest.approx(bpm, abs=1)
+    assert len(result.qrs_peaks) == 15
+    np.testing.assert_allclose(result.rr_intervals, np.diff(result.qrs_peaks) * 2.0)
+
+
+def test_a_real_recording(analyzer, mitdb):
+    record = mitdb[0]
+    x = record.signal_mv[:, :108_000]
+    result = analyzer.analyze(x, ECGAnalysisConfig(sampling_rate=record.fs_hz))
+    beats = record.beats[record.beats < 108_000]
+    rate = 60 * record.fs_hz / np.diff(beats).mean()
+    assert result.heart_rate == pytest.approx(rate, abs=0.2)
+    # 25.37 without the atrial beats, of which two are near enough to pass for normal.
+    assert result.hrv_metrics.sdnn_ms == pytest.approx(25.37, abs=2.5)
+    assert result.signal_quality > 0.8
+    assert result.processing_time_ms > 0
+    assert len(result.lead_quality) == 2
+
+
+def test_white_noise_is_accepted_and_gives_no_rhythm(analyzer):
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal(5000)
+        result = analyzer.analyze(x)
+        assert math.isnan(result.heart_rate)
+        assert result.signal_quality < 0.2
+        assert result.anomalies == ()
+        assert result.hrv_metrics is None
+        assert f"{result.heart_rate:.1f} {result.signal_quality:.2f}".startswith("nan")
+
+
+def test_a_flat_signal(analyzer):
+    result = analyzer.analyze(np.zeros((12, 5000)))
+    assert result.signal_quality == 0.0
+    assert len(result.qrs_peaks) == 0
+    assert len(result.rr_intervals) == 0
+    assert math.isnan(result.heart_rate)
+
+
+def test_anomalies_of_known_rhythms(analyzer, strip):
+    assert _kinds(_analyze(analyzer, strip, [800] * 12)) == []
+    assert _kinds(_analyze(analyzer, strip, [500] * 16)) == [("tachycardia", "low")]
+    assert _kinds(_analyze(analyzer, strip, [350] * 20)) == [("tachycardia", "high")]
+    assert _kinds(_analyze(analyzer, strip, [1600] * 9)) == [("bradycardia", "high")]
+    pause = _analyze(analyzer, strip, [800] * 5 + [3200] + [800] * 5)
+    assert _kinds(pause) == [("pause", "high")]
+    assert pause.anomalies[0].end_s - pause.anomalies[0].start_s == pytest.approx(3.2, abs=0.01)
+    wild = [700, 950, 620, 850, 700, 1000, 660, 900, 700, 920]
+    assert "irregular_rhythm" in [kind for kind, _ in _kinds(_analyze(analyzer, strip, wild))]
+
+
+def test_one_ectopic_beat_is_neither_irregular_nor_normal(analyzer, strip):
+    result = _analyze(analyzer, strip, [800] * 7 + [500, 1100] + [800] * 7)
+    assert result.anomalies == ()
+    assert result.hrv_metrics.nn_count == 14
+    assert result.hrv_metrics.sdnn_ms < 3
+
+
+def test_the_alarm_limits_act(analyzer, strip):
+    normal = [800] * 12
+    slow = _analyze(analyzer, strip, normal, min_heart_rate=80.0)
+    assert _kinds(slow) == [("bradycardia", "high")]
+    fast = _analyze(analyzer, strip, normal, max_heart_rate=70.0)
+    assert _kinds(fast) == [("tachycardia", "high")]
+
+
+def test_what_is_switched_off_stays_away(analyzer, strip):
+    result = _analyze(analyzer, strip, [350] * 20, enable_hrv=False, enable_anomaly_detection=False)
+    assert result.hrv_metrics is None
+    assert result.anomalies == ()
+    assert result.heart_rate == pytest.approx(60_000 / 350, abs=1)
+
+
+def test_the_wanted_quality_acts(analyzer, clean_lead):
+    x = clean_lead + 0.3 * np.random.default_rng(0).standard_normal(clean_lead.shape)
+    told = ECGAnalysisConfig(sampling_rate=360.0, min_signal_quality=0.1)
+    withheld = ECGAnalysisConfig(sampling_rate=360.0, min_signal_quality=0.95)
+    assert math.isfinite(analyzer.analyze(x, told).heart_rate)
+    assert math.isnan(analyzer.analyze(x, withheld).heart_rate)
+
+
+def test_fibrillation_is_irregular_more_often_than_sinus_rhythm(data_dir, analyzer):
+    folder = data_dir / "rhythm_1lead/cinc2017"
+    with (folder / "REFERENCE.csv").open() as table:
+        labels = dict(csv.reader(table))
+    config = ECGAnalysisConfig(sampling_rate=300.0)
+    irregular = {"A": [], "N": []}
+    for name, label in labels.items():
+        if label in irregular:
+            x = scipy.io.loadmat(folder / f"{name}.mat")["val"][0] / 1000.0
+            kinds = [anomaly.kind for anomaly in analyzer.analyze(x, config).anomalies]
+            irregular[label].append("irregular_rhythm" in kinds)
+    assert np.mean(irregular["A"]) > 0.6
+    assert np.mean(irregular["N"]) < 0.05
+
+
+def test_the_result_goes_into_json(analyzer, clean_lead):
+    config = ECGAnalysisConfig(sampling_rate=np.float64(360.0))
+    for x in (clean_lead, np.zeros(3600)):
+        text = json.dumps(analyzer.analyze(x, config).to_dict(), allow_nan=False)
+        assert json.loads(text)["processing_backend"] == analyzer.backend
+    assert json.loads(text)["heart_rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("signal", "hint"),
+    [
+        (np.array([]), "empty"),
+        (np.zeros((0, 5000)), "empty"),
+        (np.zeros(499), "at least 1 s"),
+        (np.zeros((2, 3, 5000)), "shape"),
+        (np.float64(3.0), "shape"),
+        (np.full(5000, np.nan), "not finite at sample 0"),
+        (np.r_[np.zeros(4000), np.inf, np.zeros(999)], "not finite at sample 4000"),
+        (np.full(5000, 1e9), "check the units"),
+        (np.zeros(5000, dtype=complex), "real numbers"),
+        (np.zeros(5000, dtype=bool), "real numbers"),
+        (["a"] * 5000, "real numbers"),
+        ("an ECG", "real numbers"),
+        (None, "real numbers"),
+        ([[1.0, 2.0], [3.0]], "not an array"),
+    ],
+)
+def test_what_is_no_signal_is_refused_in_words(analyzer, signal, hint):
+    with pytest.raises(InvalidSignalError, match=hint):
+        analyzer.analyze(signal)
+    assert analyzer.get_stats()["errors"] == 1
+
+
+def test_twins_agree(ludb):
+    for record in ludb[:12]:
+        config = ECGAnalysisConfig(sampling_rate=record.fs_hz)
+        rust = ecg.ECGAnalyzerFFI(True).analyze(record.signal_mv, config).to_dict()
+        python = ecg.ECGAnalyzerFFI(False).analyze(record.signal_mv, config).to_dict()
+        assert rust["qrs_peaks"] == python["qrs_peaks"]
+        assert rust["heart_rate"] == pytest.approx(python["heart_rate"], rel=1e-9)
+        assert rust["anomalies"] == python["anomalies"]
+        assert rust["hrv_metrics"] == pytest.approx(python["hrv_metrics"], rel=1e-9)
+        assert rust["signal_quality"] == pytest.approx(python["signal_quality"], abs=1e-6)

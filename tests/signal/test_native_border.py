@@ -1,0 +1,107 @@
+"""The border to Rust: panics, the interpreter lock, the stub, odd arrays."""
+
+import ast
+import importlib
+import inspect
+import threading
+import time
+from pathlib import Path
+
+import ecg_processor_py as ecg
+import numpy as np
+import pytest
+from ecg_processor_py import ECGError, InvalidSignalError, NativeError
+
+native = importlib.import_module("ecg_processor_py._native")
+
+
+def test_a_panic_is_an_ordinary_exception_and_the_process_goes_on():
+    with pytest.raises(NativeError, match="boom") as caught:
+        native._panic_for_test("boom")
+    assert isinstance(caught.value, ECGError)
+    assert isinstance(caught.value, Exception)
+    assert len(ecg.detect_r_peaks(np.zeros(5000), 500.0, use_ffi=True)) == 0
+
+
+def test_panics_in_many_threads():
+    caught = []
+
+    def work():
+        try:
+            native._panic_for_test("boom")
+        except NativeError as error:
+            caught.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(caught) == 4
+
+
+def test_other_threads_go_on_during_a_long_call():
+    x = np.random.default_rng(0).standard_normal((4, 1_500_000))
+    ticks = []
+    done = threading.Event()
+
+    def tick():
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    start = time.perf_counter()
+    native.detect_r_peaks(x, 500.0)
+    end = time.perf_counter()
+    done.set()
+    thread.join()
+    during = [t for t in ticks if start < t < end]
+    assert end - start > 0.05
+    assert len(during) > 10
+
+
+def test_the_core_checks_for_itself():
+    with pytest.raises(InvalidSignalError, match="not finite"):
+        native.standardize(np.full((1, 10), np.nan))
+    with pytest.raises(ecg.ConfigError, match="fs_hz"):
+        native.detect_r_peaks(np.zeros((1, 5000)), float("nan"))
+    with pytest.raises(ecg.ConfigError, match="noise_threshold"):
+        native.signal_quality(np.ones((1, 5000)), 500.0, 0.0)
+    with pytest.raises(ecg.ConfigError, match="hop"):
+        native.segment(np.zeros((1, 10)), 5, 0)
+    with pytest.raises(InvalidSignalError):
+        native.standardize(np.zeros((0, 10)))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [np.zeros(10), np.zeros((1, 10), dtype=np.int64), np.zeros((4, 10)).T, [[1.0]], None],
+)
+def test_arrays_that_python_should_have_settled_are_refused(x):
+    with pytest.raises((TypeError, ValueError)):
+        native.standardize(x)
+
+
+def test_the_stub_says_what_there_is():
+    stub = Path(inspect.getfile(ecg)).with_name("_native.pyi").read_text(encoding="utf-8")
+    stated = {
+        node.name: [argument.arg for argument in node.args.args]
+        for node in ast.parse(stub).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    there = {
+        name: list(inspect.signature(getattr(native, name)).parameters)
+        for name in dir(native)
+        if callable(getattr(native, name)) and not name.startswith("__")
+    }
+    assert stated == there
+
+
+def test_the_reference_takes_what_the_core_takes():
+    from ecg_processor_py import reference
+
+    for name in reference.__all__:
+        ours = list(inspect.signature(getattr(reference, name)).parameters)
+        assert ours == list(inspect.signature(getattr(native, name)).parameters), name

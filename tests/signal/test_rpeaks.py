@@ -1,0 +1,113 @@
+"""What must not change the beats, and what has none."""
+
+import time
+
+import numpy as np
+import pytest
+from ecg_processor_py import ConfigError, InvalidSignalError, detect_r_peaks, resample
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+BEATS = list(range(60, 4900, 420))
+
+
+@pytest.mark.parametrize(
+    ("gain", "offset_mv"),
+    [(1.0, 300.0), (1.0, -300.0), (-1.0, 0.0), (1e-3, 0.0), (20.0, 0.0), (-0.5, 300.0)],
+)
+def test_amplitude_offset_and_polarity_do_not_matter(clean_lead, use_ffi, gain, offset_mv):
+    expected = detect_r_peaks(clean_lead, 360.0, use_ffi=use_ffi)
+    found = detect_r_peaks(gain * clean_lead + offset_mv, 360.0, use_ffi=use_ffi)
+    assert len(expected) == 13
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("fs_hz", [100.0, 200.0, 250.0, 500.0, 1000.0, 2000.0])
+def test_the_sampling_rate_does_not_matter(clean_lead, use_ffi, fs_hz):
+    expected = detect_r_peaks(clean_lead, 360.0, use_ffi=use_ffi) / 360.0
+    x = resample(clean_lead, 360.0, fs_hz, use_ffi=use_ffi)
+    found = detect_r_peaks(x, fs_hz, use_ffi=use_ffi) / fs_hz
+    np.testing.assert_allclose(found, expected, atol=1.5 / min(fs_hz, 360.0))
+
+
+def test_the_first_and_the_last_beat_of_a_strip_are_found(strip, use_ffi):
+    for beats in (BEATS, [8, *BEATS[1:]], [*BEATS, 4990]):
+        found = detect_r_peaks(strip(beats), 500.0, use_ffi=use_ffi)
+        np.testing.assert_allclose(found, beats, atol=2)
+
+
+def test_a_premature_beat_and_a_pause_are_kept(strip, use_ffi):
+    beats = [200, 600, 820, 1400, 1800, 2200, 3600, 4000, 4400]
+    np.testing.assert_array_equal(detect_r_peaks(strip(beats), 500.0, use_ffi=use_ffi), beats)
+
+
+def test_a_weak_beat_is_found_by_searching_back(strip, use_ffi):
+    x = strip(BEATS) - 0.82 * strip([BEATS[5]])
+    np.testing.assert_array_equal(detect_r_peaks(x, 500.0, use_ffi=use_ffi), BEATS)
+
+
+@pytest.mark.parametrize("level_mv", [0.0, 0.1, -299.7])
+def test_a_flat_signal_has_no_beats(use_ffi, level_mv):
+    for shape in (5000, (12, 5000)):
+        found = detect_r_peaks(np.full(shape, level_mv), 500.0, use_ffi=use_ffi)
+        assert found.shape == (0,)
+        assert found.dtype == np.int64
+
+
+def test_bad_leads_do_not_spoil_good_ones(strip, use_ffi):
+    rng = np.random.default_rng(3)
+    good = strip(BEATS) + 0.02 * rng.standard_normal((4, 5000))
+    x = np.vstack([good, np.zeros((3, 5000)), 2.0 * rng.standard_normal((4, 5000))])
+    found = detect_r_peaks(x, 500.0, use_ffi=use_ffi)
+    assert len(found) == len(BEATS)
+    assert np.abs(found - BEATS).max() <= 3
+
+
+def test_float32_gives_the_same_beats(clean_lead, use_ffi):
+    np.testing.assert_array_equal(
+        detect_r_peaks(clean_lead.astype(np.float32), 360.0, use_ffi=use_ffi),
+        detect_r_peaks(clean_lead, 360.0, use_ffi=use_ffi),
+    )
+
+
+@pytest.mark.parametrize("fs_hz", [99.0, 2001.0, 0.0, -500.0, np.nan, np.inf, "500", True, None])
+def test_a_wrong_sampling_rate_is_refused(use_ffi, fs_hz):
+    with pytest.raises(ConfigError, match="fs_hz"):
+        detect_r_peaks(np.zeros(5000), fs_hz, use_ffi=use_ffi)
+
+
+def test_a_transposed_signal_is_refused_with_a_hint(use_ffi):
+    with pytest.raises(InvalidSignalError, match=r"\(leads, samples\)"):
+        detect_r_peaks(np.zeros((5000, 12)), 500.0, use_ffi=use_ffi)
+
+
+@pytest.mark.parametrize("kind", ["rails", "step", "spike", "ramp", "flat"])
+def test_hostile_signals_take_linear_time(kind):
+    n = 600_000
+    x = {
+        "rails": np.where(np.arange(n) % 2, 1e6, -1e6),
+        "step": np.where(np.arange(n) > n // 2, 1e6, 0.0),
+        "spike": np.eye(1, n, n // 3)[0] * 1e6,
+        "ramp": np.linspace(-5.0, 5.0, n),
+        "flat": np.zeros(n),
+    }[kind]
+    start = time.process_time()
+    detect_r_peaks(x, 500.0)
+    assert time.process_time() - start < 1.0
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    samples=st.integers(250, 3000),
+    leads=st.integers(1, 4),
+    scale=st.floats(1e-6, 1e5),
+)
+@settings(max_examples=60, deadline=None)
+def test_peaks_of_anything_are_ascending_and_inside(seed, samples, leads, scale):
+    rng = np.random.default_rng(seed)
+    x = scale * rng.standard_normal((leads, samples)).cumsum(axis=1)
+    x = np.clip(x, -1e6, 1e6)
+    rust = detect_r_peaks(x, 250.0)
+    assert (np.diff(rust) > 0).all()
+    assert ((rust >= 0) & (rust < samples)).all()
+    np.testing.assert_array_equal(detect_r_peaks(x, 250.0, use_ffi=False), rust)
