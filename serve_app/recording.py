@@ -99,7 +99,7 @@ def make_recording(
         )
     names = _distinct_names([standard_lead_name(name) for name in leads])
     order = _standard_order(names)
-    ordered = np.ascontiguousarray(signal[order], dtype=np.float32)
+    ordered = np.ascontiguousarray(signal.astype(np.float32, copy=False)[order])
     ordered.flags.writeable = False
     return Recording(
         signal_mv=ordered,

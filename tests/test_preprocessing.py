@@ -62,7 +62,7 @@ def test_shorter_than_a_segment(sinus_mv, samples):
 
 
 def test_everything_that_is_wrong_is_said_at_once():
-    with pytest.raises(InvalidSignal, match="leads missing.*shorter.*flat"):
+    with pytest.raises(InvalidSignal, match=r"leads missing.*shorter.*flat"):
         prepare(recording(np.ones((1, 1000)), ["I"]))
 
 

@@ -18,9 +18,7 @@ format is told by `Content-Type` or recognised by content. Every error is an RFC
 a stable `code` and a `hint`."""
 
 
-def create_app(
-    pipeline: Pipeline, settings: Settings, *, sets_request_id: bool = True
-) -> FastAPI:
+def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool = True) -> FastAPI:
     """The HTTP face of a pipeline.
 
     Args:

@@ -26,6 +26,7 @@ __all__ = ["decode_dicom", "looks_like_dicom"]
 _WAVEFORM_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9."
 _MAX_PIECES: Final = 50_000
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_NEAR_THE_END: Final = 0.9
 _DTYPES: Final = {
     (8, "SB"): "i1",
     (8, "UB"): "u1",
@@ -249,7 +250,20 @@ def _millivolts(
     stored: npt.NDArray[Any], channel: _Channel, group: "Dataset"
 ) -> npt.NDArray[np.float32]:
     values = stored.astype(np.float64) * channel.sensitivity + channel.baseline
-    padding = group.get("WaveformPaddingValue")
-    if isinstance(padding, bytes) and len(padding) >= stored.itemsize:
-        values[stored == np.frombuffer(padding, stored.dtype, 1)[0]] = np.nan
+    padding = _padding(stored.dtype, group.get("WaveformPaddingValue"))
+    if padding is not None:
+        values[stored == padding] = np.nan
     return to_mv(values, channel.unit).astype(np.float32)
+
+
+def _padding(dtype: np.dtype[Any], stated: object) -> int | None:
+    """The stored value that stands for a missing sample.
+
+    Some writers state 0, which is also a voltage: only a value near the end of the stored range,
+    where no sample lies, is believed.
+    """
+    if not isinstance(stated, bytes) or len(stated) < dtype.itemsize:
+        return None
+    value, ends = int(np.frombuffer(stated, dtype, 1)[0]), np.iinfo(dtype)
+    near_an_end = value <= _NEAR_THE_END * ends.min or value >= _NEAR_THE_END * ends.max
+    return value if near_an_end else None
