@@ -1,10 +1,15 @@
-"""Run every benchmark, one process each."""
+"""Run every benchmark, one process each, and keep what it prints in `benchmarks/results/`."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 NAMES = ("library_import", "startup", "http_latency", "full_size", "batching")
+RESULTS = Path(__file__).parent / "results"
 
-for name in NAMES:
-    print(f"\n== {name}", flush=True)
-    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+RESULTS.mkdir(exist_ok=True)
+for name in sys.argv[1:] or NAMES:
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    print(f"== {name}\n{done.stdout}", flush=True)
+    (RESULTS / f"{name}.txt").write_text(f"$ python -m benchmarks.{name}\n{done.stdout}")

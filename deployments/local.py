@@ -4,6 +4,7 @@ Ray is imported inside the functions: its flags are read from the environment wh
 """
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -11,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Final
+from typing import Any, Final
 
-from serve_app.errors import ModelUnavailable, SettingsError
+from serve_app.errors import CheckpointError, EcgServeError, ModelUnavailable, SettingsError
 from serve_app.settings import Settings
 
 __all__ = ["APP_NAME", "FLAGS", "running", "serve_until_stopped", "set_flags"]
@@ -38,12 +39,22 @@ FLAGS: Final[Mapping[str, str]] = {
     # No balancer outside has to notice that we are leaving.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Arrays of a recording are kept for the next one, not given back to the kernel and faulted in
+    # again page by page: a millisecond a request.
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     # The one-core notice about accelerators that a fractional replica does not have.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 _PORT_FLAGS: Final = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
+}
+_LOG_LEVELS: Final = {
+    "ray": logging.WARNING,
+    "ray.serve": logging.WARNING,
+    # That tokens are on, as they should be, is no warning.
+    "ray._private.authentication.authentication_token_setup": logging.ERROR,
 }
 _OBJECT_STORE_BYTES: Final = 128 << 20
 
@@ -79,8 +90,8 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
 
     from deployments.app import build_app
 
-    for name in ("ray", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
     laps.done("import")
     ray.init(
         address="local",
@@ -100,7 +111,7 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         try:
             serve.run(build_app(settings), name=APP_NAME, route_prefix="/")
         except RuntimeError as error:
-            raise ModelUnavailable(_why(serve.status())) from error
+            raise _why(serve.status()) from error
         laps.done("application")
         yield f"http://{settings.host}:{settings.port}"
     finally:
@@ -132,20 +143,23 @@ class _Laps:
         self._since_s = now_s
 
 
-def _cpus(settings: Settings) -> float:
+def _cpus(settings: Settings) -> int:
     """What Ray may give out: the machine's cores, but never too few for the least replicas."""
     least = (
         settings.model_min_replicas * settings.model_cpus
         + settings.preprocessor_min_replicas * settings.preprocessor_cpus
     )
-    return max(float(os.cpu_count() or 1), least)
+    return max(os.cpu_count() or 1, math.ceil(least))
 
 
-def _why(status: object) -> str:
-    """The last line of what the failed replica said: its own error, without the trace."""
-    deployments = status.applications[APP_NAME].deployments.values()  # type: ignore[attr-defined]
+def _why(status: Any) -> EcgServeError:
+    """What the replica that failed said last: its own error, without the trace."""
+    deployments = status.applications[APP_NAME].deployments.values()
     lines = [line for each in deployments for line in each.message.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "The application did not start."
+    kind, _, detail = lines[-1].strip().partition(": ") if lines else ("", "", "")
+    if kind.endswith(CheckpointError.__name__):
+        return CheckpointError(detail)
+    return ModelUnavailable(f"The application did not start: {detail or kind or 'no reason given'}")
 
 
 def _is_free(host: str, port: int) -> bool:

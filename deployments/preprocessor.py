@@ -13,6 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.ecg_fm import Outcome, join_answers, split_segments
+from serve_app import decoding
 from serve_app.api import create_app
 from serve_app.decoding import Hints, Upload
 from serve_app.engine.protocol import EngineInfo
@@ -103,6 +104,7 @@ class Preprocessor:
             else model()
         )
         self._pipeline = Pipeline(settings, client)
+        decoding.warm()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve after the constructor."""

@@ -152,6 +152,7 @@ class Pipeline:
             read = await self._in_thread(self._read, sent, hints, options)
             assert read.prepared is not None  # noqa: S101 - options were given
             asked = asyncio.create_task(self._model.ask(read.prepared.segments))
+            await asyncio.sleep(0)  # on its way, before the core takes this processor
             try:
                 # While the model works, the core measures.
                 analysis = await self._in_thread(analyze, read.recording)

@@ -32,11 +32,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     host: str = Field("127.0.0.1", description="Address the HTTP server binds to.")
-    port: int = Field(8000, ge=1, le=65535)
+    port: int = Field(8000, ge=1, le=65535, description="Port the HTTP server binds to.")
     profile: Literal["graph", "mono"] = Field(
         "graph", description="graph: preprocessing and model scale apart; mono: one deployment."
     )
     auth: Literal["off"] = Field("off", description="Off is possible on loopback only.")
+
+    cors_origins: tuple[str, ...] = Field(
+        (), description='Origins whose pages may ask, as JSON: ["https://viewer.example"].'
+    )
 
     model: str = Field(
         "demo", description="`demo`, a directory, or a published checkpoint (.pt).", min_length=1
@@ -44,8 +48,8 @@ class Settings(BaseSettings):
     model_revision: str | None = Field(
         None, description="The revision that must be served; anything else refuses to start."
     )
-    engine: Literal["auto", "torch"] = "auto"
-    precision: Literal["auto", "fp32"] = "auto"
+    engine: Literal["auto", "torch"] = Field("auto", description="What runs the model.")
+    precision: Literal["auto", "fp32"] = Field("auto", description="What it computes in.")
 
     max_body_mb: PositiveInt = Field(100, description="Largest body, as sent.")
     max_unpacked_mb: PositiveInt = Field(
@@ -57,12 +61,14 @@ class Settings(BaseSettings):
 
     max_batch_segments: PositiveInt = Field(32, description="Segments in one forward pass.")
     model_cpus: PositiveFloat = Field(1.0, description="CPUs of a model replica; its threads too.")
-    model_min_replicas: PositiveInt = 1
-    model_max_replicas: PositiveInt = 4
+    model_min_replicas: PositiveInt = Field(1, description="Model replicas when idle.")
+    model_max_replicas: PositiveInt = Field(4, description="Model replicas under load.")
     preprocessor_cpus: PositiveFloat = Field(0.5, description="CPUs of an ingress replica.")
     preprocessor_threads: PositiveInt = Field(2, description="Recordings decoded side by side.")
-    preprocessor_min_replicas: PositiveInt = 1
-    preprocessor_max_replicas: PositiveInt = 4
+    preprocessor_min_replicas: PositiveInt = Field(
+        1, description="Ingress replicas when idle; two go on answering when one is lost."
+    )
+    preprocessor_max_replicas: PositiveInt = Field(4, description="Ingress replicas under load.")
     downscale_delay_s: NonNegativeFloat = Field(
         120.0, description="How long a replica must be of no use before it goes."
     )

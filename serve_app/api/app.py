@@ -1,6 +1,7 @@
 """The ASGI application, whoever runs it."""
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import serve_app
 from serve_app.api import problems, routes
@@ -38,6 +39,14 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
     app.state.services = routes.Services(pipeline, settings, metrics)
     app.include_router(routes.router)
     app.include_router(routes.metrics_router)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", "Content-Encoding", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
     app.add_middleware(RequestScope, metrics=metrics, sets_header=sets_request_id)
     problems.install(app)
     return app

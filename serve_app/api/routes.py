@@ -90,13 +90,14 @@ class Models(BaseModel):
     models: list[ModelCard]
 
 
-def _services(request: Request) -> Services:
+# Async, since FastAPI sends plain functions through a thread pool: half a millisecond each.
+async def _services(request: Request) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)  # noqa: S101 - set by create_app
     return services
 
 
-def _json_wanted(request: Request) -> None:
+async def _json_wanted(request: Request) -> None:
     accept = request.headers.get("accept", "*/*")
     offered = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     if not offered & {"*/*", "application/*", "application/json", ""}:

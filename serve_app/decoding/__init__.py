@@ -6,6 +6,7 @@ the sender's, and every failure is an EcgServeError that quotes neither path nor
 """
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from serve_app.decoding.zip_archive import unzip
 from serve_app.errors import CorruptedData, EcgServeError, InvalidFormat, ResourceExhausted
 from serve_app.recording import Recording
 
-__all__ = ["CONTENT_TYPES", "Hints", "Limits", "Upload", "decode", "decode_path"]
+__all__ = ["CONTENT_TYPES", "Hints", "Limits", "Upload", "decode", "decode_path", "warm"]
 
 
 def decode(
@@ -65,6 +66,11 @@ def decode(
     with _nothing_else_raised(), np.errstate(all="ignore"):
         decoded = _decode_files(upload.files, claimed, hints, limits)
         return to_recording(decoded, hints, limits, upload.sha256)
+
+
+def warm() -> None:
+    """Import what decoders otherwise import with the first recording, but for the seldom-used."""
+    importlib.import_module("pydicom")
 
 
 def decode_path(path: Path, hints: Hints = NO_HINTS, limits: Limits = DEFAULT_LIMITS) -> Recording:

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from serve_app.api import create_app
 from serve_app.recording import STANDARD_LEADS
 from serve_app.results import Result
+from serve_app.settings import load_settings
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +142,16 @@ def test_a_given_request_id_comes_back(client):
     assert response.headers["x-request-id"] == "cart-7.2026:1"
     strange = client.get("/livez", headers={"X-Request-ID": "a b" * 100})
     assert strange.headers["x-request-id"].isalnum()
+
+
+def test_pages_of_named_origins_may_ask(pipeline):
+    app = create_app(pipeline, load_settings(cors_origins=["https://viewer.example"]))
+    ask = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    with TestClient(app) as client:
+        named = client.options("/v1/predict", headers={"Origin": "https://viewer.example"} | ask)
+        other = client.options("/v1/predict", headers={"Origin": "https://other.example"} | ask)
+    assert named.headers["access-control-allow-origin"] == "https://viewer.example"
+    assert "access-control-allow-origin" not in other.headers

@@ -1,0 +1,65 @@
+"""The builder: typed arguments, and plain classes under the names of the contract."""
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.app import BuildArgs, build
+from deployments.ecg_fm import EcgFm, count_segments
+from deployments.preprocessor import Preprocessor
+
+
+def deployments_of(application):
+    """Names and options, the ingress first."""
+    node = application._bound_deployment
+    return [
+        node,
+        *(each._bound_deployment for each in node.init_args if hasattr(each, "_bound_deployment")),
+    ]
+
+
+def test_the_graph_has_the_names_of_the_contract():
+    ingress, model = deployments_of(build(BuildArgs(demo=True)))
+    assert (ingress.name, model.name) == ("Preprocessor", "EcgFm")
+    assert issubclass(ingress.func_or_class, Preprocessor)
+    assert model.func_or_class is EcgFm
+
+
+def test_mono_is_one_deployment():
+    assert [each.name for each in deployments_of(build(BuildArgs(profile="mono")))] == [
+        "Preprocessor"
+    ]
+
+
+def test_both_scale_and_the_ingress_pushes_back():
+    args = BuildArgs(model_max_replicas=3, preprocessor_max_replicas=5, max_queued_requests=9)
+    ingress, model = deployments_of(build(args))
+    assert ingress._deployment_config.autoscaling_config.max_replicas == 5
+    assert model._deployment_config.autoscaling_config.max_replicas == 3
+    assert ingress._deployment_config.max_queued_requests == 9
+    # Ray's default of 5 would cap the batches.
+    assert model._deployment_config.max_ongoing_requests >= 4 * args.max_batch_segments
+
+
+def test_arguments_come_as_text_from_the_command_line():
+    args = BuildArgs.model_validate({"demo": "true", "max_batch_segments": "8"})
+    assert (args.model, args.max_batch_segments) == ("demo", 8)
+
+
+@pytest.mark.parametrize(
+    "given", [{"batch": "8"}, {"profile": "many"}, {"demo": "true", "model": "/somewhere"}]
+)
+def test_unknown_or_contradicting_arguments_are_refused(given):
+    with pytest.raises(ValidationError):
+        BuildArgs.model_validate(given)
+
+
+def test_serve_run_finds_the_application():
+    import serve_app
+
+    assert deployments_of(serve_app.app)[0].name == "Preprocessor"
+    with pytest.raises(AttributeError):
+        _ = serve_app.nothing
+
+
+def test_batches_are_counted_in_segments():
+    assert count_segments([[0] * 3, [0], []]) == 4
