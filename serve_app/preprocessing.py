@@ -17,6 +17,8 @@ SEGMENT_S: Final = 5.0
 # Above any heart with any electrode offset; microvolts read as millivolts come to hundreds.
 _LARGEST_SPAN_MV: Final = 200.0
 _FS_RANGE_HZ: Final = (100.0, 2000.0)
+# The signal core's own least.
+_LEAST_ANALYSED_S: Final = 1.0
 
 MissingLeads = Literal["refuse", "zero"]
 
@@ -96,7 +98,7 @@ def prepare(recording: Recording, missing_leads: MissingLeads = "refuse") -> Pre
             missing_leads=missing_leads,
         )
     except core.InvalidSignalError as error:
-        raise InvalidSignal(str(error), extra={"analysis_possible": True}) from error
+        raise InvalidSignal(str(error)) from error
     return Prepared(
         segments=segments,
         zero_filled_leads=recording.missing_leads if missing_leads == "zero" else (),
@@ -133,12 +135,15 @@ def _refuse_unpredictable(recording: Recording, missing_leads: MissingLeads) -> 
         problems.append("every lead is flat")
         hints.append("check the electrodes")
     if problems:
+        analysis_possible = recording.duration_s >= _LEAST_ANALYSED_S
+        if analysis_possible:
+            hints.append("or POST /v1/analyze for signal analysis alone")
         raise InvalidSignal(
             f"The model cannot be asked: {'; '.join(problems)}.",
-            hint=f"Try this: {'; '.join(hints)}; or POST /v1/analyze for signal analysis alone.",
+            hint=f"Try this: {'; '.join(hints)}.",
             extra={
                 "missing_leads": list(missing),
                 "duration_s": round(recording.duration_s, 3),
-                "analysis_possible": True,
+                "analysis_possible": analysis_possible,
             },
         )

@@ -55,10 +55,18 @@ def test_further_leads_are_left_out(sinus_mv):
     assert np.array_equal(prepare(fifteen).segments, prepare(recording(sinus_mv)).segments)
 
 
-@pytest.mark.parametrize("samples", [1, 1500, 2499])
+@pytest.mark.parametrize("samples", [1, 499, 500, 1500, 2499])
 def test_shorter_than_a_segment(sinus_mv, samples):
-    with pytest.raises(InvalidSignal, match="shorter than one segment"):
-        prepare(recording(sinus_mv[:, :samples]))
+    short = recording(sinus_mv[:, :samples])
+    with pytest.raises(InvalidSignal, match="shorter than one segment") as refused:
+        prepare(short)
+    try:
+        analyze(short)
+        analysed = True
+    except InvalidSignal:
+        analysed = False
+    assert refused.value.extra["analysis_possible"] is analysed
+    assert ("/v1/analyze" in refused.value.hint) is analysed
 
 
 def test_everything_that_is_wrong_is_said_at_once():

@@ -1,7 +1,6 @@
 """The README holds: its commands run, its snippets run, its answers are the server's own."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -104,4 +103,4 @@ def test_nothing_of_a_machine_is_told():
     for name in tracked.split():
         path = ROOT / name
         if path.suffix in {".md", ".toml", ".py", ".rs", ".txt", ".yaml"} and path.is_file():
-            assert os.path.expanduser("~") + "/" not in path.read_text(), name
+            assert f"{Path.home()}/" not in path.read_text(), name

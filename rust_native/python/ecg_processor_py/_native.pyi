@@ -8,6 +8,21 @@ from numpy.typing import NDArray
 
 from .kernel import RawAnalysis, RawHRV, RawQuality, Signal
 
+__all__ = [
+    "_panic_for_test",
+    "analyze",
+    "bandpass",
+    "build_info",
+    "detect_r_peaks",
+    "hrv",
+    "prepare_ecg_fm",
+    "remove_baseline",
+    "resample",
+    "segment",
+    "signal_quality",
+    "standardize",
+]
+
 class _BuildInfo(TypedDict):
     version: str
     algorithm_version: str
