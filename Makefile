@@ -29,13 +29,13 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ecg_processor_py._native
-	cargo fmt --check --manifest-path rust_native/Cargo.toml
+	cargo fmt --manifest-path rust_native/Cargo.toml --all -- --check
 	cargo clippy --quiet --all-targets --manifest-path rust_native/Cargo.toml -- -D warnings
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	cargo fmt --manifest-path rust_native/Cargo.toml
+	cargo fmt --manifest-path rust_native/Cargo.toml --all
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
