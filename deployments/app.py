@@ -25,6 +25,7 @@ __all__ = ["BuildArgs", "build", "build_app"]
 
 # Batches behind the one that runs, so that the next can be full (the default of 5 caps them).
 _BATCHES_AHEAD = 4
+_ROOM_FOR_PROBES = 64
 
 
 class BuildArgs(Settings):
@@ -88,8 +89,9 @@ def _preprocessor(settings: Settings, num_cpus: float) -> serve.Deployment:
         name="Preprocessor",
         ray_actor_options={"num_cpus": num_cpus},
         autoscaling_config=preprocessor_scaling(settings),
-        max_ongoing_requests=settings.max_ongoing_requests,
-        max_queued_requests=settings.max_queued_requests,
+        # Overload is told by our own problem, and probes are answered all the same: Ray's limit,
+        # with its plain text, lies above.
+        max_ongoing_requests=settings.max_ongoing_requests + _ROOM_FOR_PROBES,
         backpressure_config=BackpressureConfig(
             status_code=Overloaded.status, retry_after_s=Overloaded.retry_after_s
         ),

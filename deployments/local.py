@@ -6,13 +6,17 @@ Ray is imported inside the functions: its flags are read from the environment wh
 import logging
 import math
 import os
+import shutil
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 from serve_app.errors import CheckpointError, EcgServeError, ModelUnavailable, SettingsError
 from serve_app.settings import Settings
@@ -38,6 +42,8 @@ FLAGS: Final[Mapping[str, str]] = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     # No balancer outside has to notice that we are leaving.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    # Whoever joins the cluster or asks it for work must hold its token.
+    "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Arrays of a recording are kept for the next one, not given back to the kernel and faulted in
     # again page by page: a millisecond a request.
@@ -101,6 +107,7 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
+    node_id = ray.get_runtime_context().get_node_id()
     try:
         laps.done("ray")
         serve.start(
@@ -117,6 +124,7 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
     finally:
         serve.shutdown()
         ray.shutdown()
+        _sweep_proxy(node_id)
 
 
 def serve_until_stopped(settings: Settings, report: Callable[[str], None]) -> None:
@@ -141,6 +149,26 @@ class _Laps:
         now_s = time.perf_counter()
         self._report(f"{step} {now_s - self._since_s:.1f} s")
         self._since_s = now_s
+
+
+def _words(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
+
+
+def _sweep_proxy(node_id: str) -> None:
+    """End a proxy that its manager left behind, and remove its folder.
+
+    A signal to the whole process group (a terminal, systemd) ends Ray's processes first, and then
+    nobody would end HAProxy: it would hold the port.
+    """
+    for process in psutil.process_iter():
+        if any(node_id in word for word in _words(process)):
+            with suppress(psutil.Error):
+                process.kill()
+    base = os.environ.get("RAY_SERVE_HAPROXY_SERVER_STATE_BASE", "/tmp/haproxy-serve")  # noqa: S108
+    shutil.rmtree(Path(base, node_id), ignore_errors=True)
 
 
 def _cpus(settings: Settings) -> int:

@@ -73,10 +73,10 @@ class Settings(BaseSettings):
         120.0, description="How long a replica must be of no use before it goes."
     )
     max_ongoing_requests: PositiveInt = Field(
-        128, description="Requests one ingress replica works on at once."
+        128, description="Recordings an ingress replica takes on at once; more are told 503."
     )
     max_queued_requests: PositiveInt = Field(
-        512, description="Requests that may wait; more are told 503 with Retry-After."
+        512, description="Requests of one ingress replica that may wait for a model replica."
     )
 
     @model_validator(mode="before")

@@ -5,6 +5,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 import serve_app
 from serve_app.api import problems, routes
+from serve_app.api.admission import Admission
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import RequestScope
 from serve_app.pipeline import Pipeline
@@ -36,7 +37,9 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
         docs_url=None,
         redoc_url=None,
     )
-    app.state.services = routes.Services(pipeline, settings, metrics)
+    app.state.services = routes.Services(
+        pipeline, settings, metrics, Admission(settings.max_ongoing_requests)
+    )
     app.include_router(routes.router)
     app.include_router(routes.metrics_router)
     if settings.cors_origins:

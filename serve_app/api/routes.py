@@ -1,11 +1,13 @@
 """The paths, and what each takes and gives."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve_app.api.admission import Admission
 from serve_app.api.bodies import read_upload
 from serve_app.api.examples import ANALYZE_EXAMPLE, PREDICT_EXAMPLE
 from serve_app.api.metrics import Metrics
@@ -27,6 +29,7 @@ class Services:
     pipeline: Pipeline
     settings: Settings
     metrics: Metrics
+    admission: Admission
 
 
 class HintsQuery(BaseModel):
@@ -104,11 +107,20 @@ async def _json_wanted(request: Request) -> None:
         raise NotAcceptable(f"This endpoint answers application/json, not {accept[:100]!r}.")
 
 
-async def _upload(request: Request, services: Annotated[Services, Depends(_services)]) -> Upload:
+_Services = Annotated[Services, Depends(_services)]
+
+
+async def _admitted(services: _Services) -> AsyncIterator[None]:
+    with services.admission.enter():
+        yield
+
+
+async def _upload(
+    request: Request, services: _Services, _place: Annotated[None, Depends(_admitted)]
+) -> Upload:
     return await read_upload(request, services.settings)
 
 
-_Services = Annotated[Services, Depends(_services)]
 _Upload = Annotated[Upload, Depends(_upload)]
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

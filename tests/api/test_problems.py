@@ -1,9 +1,13 @@
 """Bad input: each gets its problem with code and hint, nothing leaks and nothing stays on disk."""
 
+import asyncio
 import gzip
 import io
 import tempfile
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +221,36 @@ def test_a_lost_model_is_told_and_analysis_goes_on(settings, dicom_bytes):
         unforeseen = client.post("/v1/predict", content=dicom_bytes)
         assert "secret" not in unforeseen.text
         assert_problem(unforeseen, 500, "processing_failed")
+
+
+class HeldModel:
+    def __init__(self):
+        self.go_on = threading.Event()
+
+    async def info(self):
+        raise ModelUnavailable("Not now.")
+
+    async def ask(self, segments):
+        await asyncio.to_thread(self.go_on.wait, 10)
+        raise ModelUnavailable("Not now.")
+
+
+def test_overload_is_told_with_retry_after_and_probes_go_on(dicom_bytes):
+    settings, model = load_settings(max_ongoing_requests=2), HeldModel()
+    app = create_app(Pipeline(settings, model), settings)
+    with (
+        TestClient(app, raise_server_exceptions=False) as client,
+        ThreadPoolExecutor(2) as others,
+    ):
+        held = [others.submit(client.post, "/v1/predict", content=dicom_bytes) for _ in range(2)]
+        time.sleep(0.5)
+        refused = client.post("/v1/analyze", content=dicom_bytes)
+        assert_problem(refused, 503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
+        assert client.get("/livez").is_success
+        model.go_on.set()
+        assert [each.result().json()["code"] for each in held] == ["model_unavailable"] * 2
+        assert client.post("/v1/analyze", content=dicom_bytes).is_success
 
 
 def test_the_server_lives_on(client, dicom_bytes):

@@ -35,7 +35,8 @@ def test_both_scale_and_the_ingress_pushes_back():
     ingress, model = deployments_of(build(args))
     assert ingress._deployment_config.autoscaling_config.max_replicas == 5
     assert model._deployment_config.autoscaling_config.max_replicas == 3
-    assert ingress._deployment_config.max_queued_requests == 9
+    assert model._deployment_config.max_queued_requests == 9
+    assert ingress._deployment_config.max_ongoing_requests > args.max_ongoing_requests
     # Ray's default of 5 would cap the batches.
     assert model._deployment_config.max_ongoing_requests >= 4 * args.max_batch_segments
 
