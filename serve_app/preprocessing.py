@@ -110,8 +110,13 @@ def analyze(recording: Recording) -> core.ECGAnalysisResult:
     """Beats, rhythm and quality of a checked recording, from the signal core.
 
     Raises:
-        InvalidSignal: The core can make nothing of the recording, for example too few samples.
+        InvalidSignal: The recording is shorter than a second.
     """
+    if recording.duration_s < _LEAST_ANALYSED_S:
+        raise InvalidSignal(
+            f"{recording.duration_s:.3f} s are too short to analyse.",
+            hint=f"Send at least {_LEAST_ANALYSED_S:g} s.",
+        )
     config = core.ECGAnalysisConfig(sampling_rate=recording.fs_hz)
     try:
         return _analyzer.analyze(recording.signal_mv, config)

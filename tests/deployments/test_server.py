@@ -143,6 +143,29 @@ def test_200_mb_are_refused_at_once(http):
     assert time.perf_counter() - started_s < 5
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("folder", "names", "heart_rate_bpm"),
+    [
+        ("twelve_lead/ptbxl/records500/00000", ("00014_hr.hea", "00014_hr.dat"), 74),
+        ("twelve_lead/ludb/data", ("101.hea", "101.dat"), None),
+        ("twelve_lead/cinc2021", ("A0001.hea", "A0001.mat"), None),
+    ],
+)
+def test_twelve_lead_records_of_public_sets(http, data_dir, folder, names, heart_rate_bpm):
+    files = [("file", (name, (data_dir / folder / name).read_bytes())) for name in names]
+    response = http.post("/v1/predict", files=files)
+    assert response.status_code == 200, response.text
+    result = response.json()
+    assert result["recording"]["format"] == "wfdb"
+    assert result["recording"]["missing_leads"] == []
+    assert len(result["segments"]) == int(result["recording"]["duration_s"] // 5)
+    assert len(result["predictions"]) == 17
+    assert result["quality"]["acceptable"]
+    if heart_rate_bpm:
+        assert result["analysis"]["heart_rate_bpm"] == pytest.approx(heart_rate_bpm, abs=2)
+
+
 def test_a_half_hour_of_two_leads(http, data_dir):
     record = data_dir / "beats" / "mitdb"
     files = [("file", (name, (record / name).read_bytes())) for name in ("100.hea", "100.dat")]
