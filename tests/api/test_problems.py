@@ -8,7 +8,6 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,13 +27,10 @@ def client(pipeline):
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_on_disk():
-    before = set(Path(tempfile.gettempdir()).iterdir())
+def nothing_stays_on_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
-    after = set(Path(tempfile.gettempdir()).iterdir())
-    assert {
-        path for path in after - before if not path.name.startswith(("pytest", "tmp_ray"))
-    } == set()
+    assert list(tmp_path.iterdir()) == []
 
 
 def zipped(**files):
