@@ -50,7 +50,8 @@ FLAGS: Final[Mapping[str, str]] = {
     # again page by page: a millisecond a request.
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
-    # The one-core notice about accelerators that a fractional replica does not have.
+    # Replicas that reserve no accelerator are not shut off from it: what Ray does today, said
+    # aloud, since it otherwise warns that this will change.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 _PORT_FLAGS: Final = {
@@ -126,7 +127,8 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         laps.done("application")
         yield f"http://{settings.host}:{settings.port}"
     finally:
-        _end_ray(serve.shutdown, ray.shutdown)
+        # Where Ray never came up, asking Serve to stop would start one.
+        _end_ray(*([serve.shutdown] if ray.is_initialized() else []), ray.shutdown)
 
 
 def serve_until_stopped(settings: Settings, report: Callable[[str], None]) -> None:

@@ -157,8 +157,10 @@ class Pipeline:
                 # While the model works, the core measures.
                 analysis = await self._in_thread(analyze, read.recording)
                 answer = await asked
-            finally:
+            except BaseException:
                 asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+                raise
         return make_result(
             read.recording,
             analysis,
