@@ -56,6 +56,11 @@ pub enum Error {
         /// Rows there are.
         leads: usize,
     },
+    /// Vector instructions that this processor lacks.
+    NoSuchPath {
+        /// Their name.
+        name: &'static str,
+    },
     /// A parameter is out of bounds.
     Parameter {
         /// Its name.
@@ -81,7 +86,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Parameter { .. } => ErrorKind::Config,
+            Self::Parameter { .. } | Self::NoSuchPath { .. } => ErrorKind::Config,
             _ => ErrorKind::Signal,
         }
     }
@@ -112,6 +117,9 @@ impl fmt::Display for Error {
                 write!(f, "{samples} samples at {fs_in} Hz are too few to resample to {fs_out} Hz")
             }
             Self::NoSuchLead { lead, leads } => write!(f, "no lead {lead} among {leads}"),
+            Self::NoSuchPath { name } => {
+                write!(f, "this processor has no {name} instructions")
+            }
             Self::Parameter { name, must, value } => {
                 write!(f, "{name} must be {must}, not {value}")
             }

@@ -18,7 +18,9 @@ pub mod quality;
 pub mod resample;
 pub mod rhythm;
 pub mod rpeaks;
+pub mod scratch;
 pub mod segment;
+pub mod simd;
 pub mod standardize;
 
 pub use analyze::{Analysis, Options, analyze};
