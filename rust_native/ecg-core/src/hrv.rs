@@ -63,7 +63,7 @@ pub fn normal_intervals(rr_ms: &[f64]) -> Vec<bool> {
     let near = |(rr, median): (&f64, f64)| {
         (rr - median).abs() <= TOLERANCE * median && NORMAL_MS.contains(rr)
     };
-    rr_ms.iter().zip(medians).map(near).collect()
+    rr_ms.iter().zip(medians.iter().copied()).map(near).collect()
 }
 
 #[cfg(test)]

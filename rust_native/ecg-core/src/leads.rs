@@ -6,11 +6,15 @@ use crate::error::Error;
 pub const MAX_ABS_MV: f64 = 1e6;
 
 /// A sample type: `f32` or `f64`.
-pub trait Sample: Copy + Into<f64> + Send + Sync {
+pub trait Sample:
+    Copy + Into<f64> + PartialOrd + std::ops::Sub<Output = Self> + Send + Sync
+{
     /// Zero of the type.
     const ZERO: Self;
-    /// Narrow from the type in which all arithmetic is done.
+    /// Narrow from `f64`.
     fn from_f64(value: f64) -> Self;
+    /// Narrow to `f32`.
+    fn narrow(self) -> f32;
 }
 
 impl Sample for f32 {
@@ -18,12 +22,18 @@ impl Sample for f32 {
     fn from_f64(value: f64) -> Self {
         value as Self
     }
+    fn narrow(self) -> f32 {
+        self
+    }
 }
 
 impl Sample for f64 {
     const ZERO: Self = 0.0;
     fn from_f64(value: f64) -> Self {
         value
+    }
+    fn narrow(self) -> f32 {
+        self as f32
     }
 }
 

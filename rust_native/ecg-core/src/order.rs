@@ -1,5 +1,7 @@
 //! Order statistics and moments.
 
+use crate::scratch::{Buffer, empty, unset};
+
 /// Median; the mean of the middle two for an even count; NaN for none. Reorders `values`.
 #[must_use]
 pub fn median_of(values: &mut [f64]) -> f64 {
@@ -17,17 +19,17 @@ pub fn median_of(values: &mut [f64]) -> f64 {
 
 /// Median of the `size` nearest values at each place; fewer only where there are fewer.
 #[must_use]
-pub fn running_median(values: &[f64], size: usize) -> Vec<f64> {
+pub fn running_median(values: &[f64], size: usize) -> Buffer<f64> {
     let n = values.len();
     let size = size.min(n);
-    let mut window = vec![0.0; size];
-    (0..n)
-        .map(|i| {
-            let start = i.saturating_sub(size / 2).min(n - size);
-            window.copy_from_slice(&values[start..start + size]);
-            median_of(&mut window)
-        })
-        .collect()
+    let mut window = unset(size);
+    let mut medians = empty();
+    medians.extend((0..n).map(|i| {
+        let start = i.saturating_sub(size / 2).min(n - size);
+        window.copy_from_slice(&values[start..start + size]);
+        median_of(&mut window)
+    }));
+    medians
 }
 
 /// Mean; NaN for none.
@@ -61,8 +63,8 @@ mod tests {
     #[test]
     fn running_median_keeps_its_size_at_the_ends() {
         let values = [1.0, 9.0, 2.0, 8.0, 3.0];
-        assert_eq!(running_median(&values, 3), [2.0, 2.0, 8.0, 3.0, 3.0]);
-        assert_eq!(running_median(&values[..2], 5), [5.0, 5.0]);
+        assert_eq!(*running_median(&values, 3), [2.0, 2.0, 8.0, 3.0, 3.0]);
+        assert_eq!(*running_median(&values[..2], 5), [5.0, 5.0]);
         assert!(running_median(&[], 5).is_empty());
     }
 }

@@ -28,10 +28,20 @@ pooled!(f32, f64, i16, i32, i64, usize);
 #[derive(Debug)]
 pub struct Buffer<T: Pooled>(Vec<T>);
 
+/// A buffer of `len` values that mean nothing: for what is written in full before it is read.
+#[must_use]
+pub fn unset<T: Pooled>(len: usize) -> Buffer<T> {
+    let mut memory = T::with_pool(Vec::pop).unwrap_or_default();
+    memory.resize(len, T::default());
+    Buffer(memory)
+}
+
 /// An empty buffer, with whatever capacity is at hand.
 #[must_use]
 pub fn empty<T: Pooled>() -> Buffer<T> {
-    Buffer(T::with_pool(Vec::pop).unwrap_or_default())
+    let mut buffer = Buffer(T::with_pool(Vec::pop).unwrap_or_default());
+    buffer.clear();
+    buffer
 }
 
 /// A buffer of `len` zeros.
@@ -58,8 +68,7 @@ impl<T: Pooled> DerefMut for Buffer<T> {
 
 impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
-        let mut memory = std::mem::take(&mut self.0);
-        memory.clear();
+        let memory = std::mem::take(&mut self.0);
         let size = |v: &Vec<T>| v.capacity() * size_of::<T>();
         T::with_pool(|pool| {
             if pool.iter().map(size).sum::<usize>() + size(&memory) <= KEPT_BYTES {
