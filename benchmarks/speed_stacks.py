@@ -41,16 +41,15 @@ def _takes_out(name: str) -> bool:
     return "out" in inspect.signature(getattr(ecg, name)).parameters
 
 
-@functools.cache
-def _room(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Give the array that holds the results of the function of that name."""
-    return np.full(shape, len(name), np.float32)
+ROOMS: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
 
 def _into(name: str, x: np.ndarray, *args: float, **options: int) -> np.ndarray:
     """Call a function of the library, into an array that is used again where it takes `out=`."""
     if _takes_out(name):
-        return getattr(ecg, name)(x, *args, out=_room(name, x.shape), **options)
+        if (room := ROOMS.get((name, x.shape))) is None:
+            room = ROOMS[name, x.shape] = np.empty_like(x)
+        return getattr(ecg, name)(x, *args, out=room, **options)
     return getattr(ecg, name)(x, *args, **options)
 
 
@@ -80,8 +79,8 @@ def _sections() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _extended(x: np.ndarray, edge: int) -> np.ndarray:
-    """Subtract each lead's median and reflect the ends through their last sample."""
-    x = x - np.median(x, axis=-1, keepdims=True)
+    """Subtract each lead's mean and reflect the ends through their last sample."""
+    x = x - x.mean(axis=-1, keepdims=True)
     before = 2 * x[:, :1] - x[:, edge:0:-1]
     return np.concatenate([before, x, 2 * x[:, -1:] - x[:, -2 : -edge - 2 : -1]], axis=-1)
 
