@@ -36,6 +36,7 @@ def worst_inputs(typical: np.ndarray, fs_hz: float) -> dict[str, np.ndarray]:
     t = np.broadcast_to(np.arange(typical.shape[-1]) / fs_hz, typical.shape)
     spikes = np.zeros(typical.shape)
     spikes[..., :: round(0.2 * fs_hz)] = 1.0
+    start = np.where(t < 2.0, 5.0 * np.sin(20 * np.pi * t), 0.0)
     rng = np.random.default_rng(11)
     made = {
         "saturated square, 3 Hz": 5.0 * np.sign(np.sin(6 * np.pi * t + 0.1)),
@@ -43,5 +44,6 @@ def worst_inputs(typical: np.ndarray, fs_hz: float) -> dict[str, np.ndarray]:
         "clipped at 0.1 mV": np.clip(typical, -0.1, 0.1),
         "constant": np.full(typical.shape, 0.5),
         "spikes each 200 ms": spikes,
+        "loud start, then nothing": start,
     }
     return {name: np.ascontiguousarray(x, typical.dtype) for name, x in made.items()}
