@@ -48,19 +48,16 @@ def main() -> None:
 
 
 def score_database(
-    database: str, detectors: Sequence[NamedDetector], jobs: int, skip_s: float
+    database: str, detectors: list[NamedDetector], jobs: int, skip_s: float
 ) -> list[Scored]:
-    """Run and score detectors; those of all leads only where a record has several."""
-    records = load(database)
-    several = any(len(record.signal_mv) > 1 for record in records)
-    asked = [detector for detector in detectors if several or not detector.multi_lead]
+    """Run and score detectors on every record of a database."""
     return [
         Scored(
             run,
             score_beats(run.record, run.peaks, skip_s=skip_s),
             score_beats(run.record, run.peaks, NARROW_S, skip_s),
         )
-        for run in run_all(asked, records, jobs)
+        for run in run_all(detectors, load(database), jobs)
     ]
 
 
