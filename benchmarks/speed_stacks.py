@@ -41,6 +41,8 @@ def _takes_out(name: str) -> bool:
     return "out" in inspect.signature(getattr(ecg, name)).parameters
 
 
+ANALYZER = ecg.ECGAnalyzerFFI()
+CONFIG = ecg.ECGAnalysisConfig(enable_hrv=False, enable_anomaly_detection=False)
 ROOMS: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
 
@@ -59,10 +61,10 @@ def ours(x: np.ndarray, fs_hz: float) -> Outcome:
     filtered = _into("bandpass", x, FS_HZ, LOW_HZ, HIGH_HZ, order=ORDER)
     if hasattr(ecg, "notch"):
         filtered = _into("notch", filtered, FS_HZ, NOTCH_HZ)
-    peaks = ecg.detect_r_peaks(x, FS_HZ)
-    quality = np.array([lead.score for lead in ecg.signal_quality(x, FS_HZ).leads])
+    told = ANALYZER.analyze(x, CONFIG)
+    quality = np.array([lead.score for lead in told.lead_quality])
     z = _into("standardize", filtered)
-    return Outcome(filtered, peaks, np.diff(peaks) * (1000.0 / FS_HZ), quality, z)
+    return Outcome(filtered, told.qrs_peaks, told.rr_intervals, quality, z)
 
 
 @functools.cache
