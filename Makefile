@@ -38,6 +38,7 @@ format: $(READY)
 	cargo fmt --manifest-path rust_native/Cargo.toml --all
 
 bench: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 # Run on a fresh environment after a change of pyproject.toml: the exact versions of a known-good set.

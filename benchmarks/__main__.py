@@ -2,10 +2,20 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
-NAMES = ("library_import", "startup", "http_latency", "full_size", "batching")
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.reporting import RESULTS
+
+NAMES = (
+    "library_import",
+    "accuracy",
+    "quality_auc",
+    "signal_speed",
+    "instructions",
+    "startup",
+    "http_latency",
+    "full_size",
+    "batching",
+)
 
 RESULTS.mkdir(exist_ok=True)
 for name in sys.argv[1:] or NAMES:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("ecg-fm-serve", "ecg-processor-py", "ray", "torch", "numpy")
 
 
-def print_header(question: str) -> None:
+def print_header(question: str, peers: Sequence[str] = ()) -> None:
     print(question)
     print(f"machine: {_cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print("versions: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES))
+    print("versions: " + ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *peers)))
 
 
 def row(name: str, times_ms: Sequence[float]) -> str:
