@@ -1,5 +1,7 @@
 //! Order statistics and moments.
 
+use crate::scratch;
+
 /// Median; the mean of the middle two for an even count; NaN for none. Reorders `values`.
 #[must_use]
 pub fn median_of(values: &mut [f64]) -> f64 {
@@ -28,6 +30,26 @@ pub fn running_median(values: &[f64], size: usize) -> Vec<f64> {
             median_of(&mut window)
         })
         .collect()
+}
+
+/// As [`running_median`], into memory at hand; a window that stays is not sorted again.
+pub fn running_median_into(values: &[f64], size: usize, medians: &mut Vec<f64>) {
+    let n = values.len();
+    let size = size.min(n);
+    let mut window = scratch::empty();
+    let mut sorted_at = None;
+    medians.clear();
+    for i in 0..n {
+        let start = i.saturating_sub(size / 2).min(n - size);
+        if sorted_at == Some(start) {
+            medians.push(medians[i - 1]);
+            continue;
+        }
+        sorted_at = Some(start);
+        window.clear();
+        window.extend_from_slice(&values[start..start + size]);
+        medians.push(median_of(&mut window));
+    }
 }
 
 /// Mean; NaN for none.
@@ -64,5 +86,8 @@ mod tests {
         assert_eq!(running_median(&values, 3), [2.0, 2.0, 8.0, 3.0, 3.0]);
         assert_eq!(running_median(&values[..2], 5), [5.0, 5.0]);
         assert!(running_median(&[], 5).is_empty());
+        let mut reused = vec![4.0];
+        running_median_into(&values, 3, &mut reused);
+        assert_eq!(reused, running_median(&values, 3));
     }
 }
