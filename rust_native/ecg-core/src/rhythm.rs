@@ -104,13 +104,6 @@ pub struct Beats<'a> {
     pub max_heart_rate: f64,
 }
 
-impl<'a> Beats<'a> {
-    /// `unlike`, if it has a mark for each beat.
-    fn shapes(&self) -> Option<&'a [bool]> {
-        self.unlike.filter(|unlike| unlike.len() == self.peaks_s.len())
-    }
-}
-
 /// All findings in order of their start; the time is linear in the number of beats.
 #[must_use]
 pub fn find_anomalies(beats: &Beats) -> Vec<Anomaly> {
@@ -121,12 +114,7 @@ pub fn find_anomalies(beats: &Beats) -> Vec<Anomaly> {
     }
     let mut rr_ms = scratch::empty();
     rr_ms.extend(peaks_s.windows(2).map(|p| (p[1] - p[0]) * 1000.0));
-    let unlike = beats.shapes();
-    let degrees = irregular::irregular(&rr_ms, unlike);
-    let mut early = premature::premature_beats(&rr_ms, unlike);
-    for (beat, degree) in (1..).zip(degrees.iter()) {
-        early[beat] &= *degree == 0 || unlike.is_some_and(|unlike| unlike[beat]);
-    }
+    let (degrees, early) = irregular::judge_beats(&rr_ms, beats.unlike);
     let everywhere = [(0.0, beats.duration_s)];
     gaps::find(peaks_s, beats.duration_s, beats.measurable.unwrap_or(&everywhere), &mut found);
     irregular::find(peaks_s, &rr_ms, &degrees, &mut found);
@@ -146,6 +134,18 @@ fn runs<T>(values: &[T], marked: impl Fn(&T) -> bool) -> impl Iterator<Item = (u
         next = length.map_or(values.len(), |length| start + length);
         Some((start, next))
     })
+}
+
+/// Runs of at least `least` marked values, those with no more than that between them joined.
+fn sustained<T>(values: &[T], least: usize, marked: impl Fn(&T) -> bool) -> Vec<(usize, usize)> {
+    let mut joined: Vec<(usize, usize)> = Vec::new();
+    for (start, end) in runs(values, marked).filter(|(start, end)| end - start >= least) {
+        match joined.last_mut() {
+            Some(last) if start - last.1 <= least => last.1 = end,
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]

@@ -115,22 +115,19 @@ class SignalQuality:
 class Anomaly:
     """Something in the rhythm that deserves a look.
 
-    | kind | what | severity |
-    |---|---|---|
-    | tachycardia | at least 5 intervals above 100 bpm, or above `max_heart_rate` if that is lower |
-    medium above 130, high above 150 or `max_heart_rate` |
-    | bradycardia | at least 5 intervals at 50 bpm or less (Kusumoto et al., 2018), or below
-    `min_heart_rate` if that is higher | medium below 45, high below 40 or `min_heart_rate` |
-    | pause | 2 to 4 s between two beats | medium, high above 3 s |
-    | asystole | 4 s or more without a beat, also before the first or after the last one (Clifford et
-    al., 2015) | high |
-    | irregular_rhythm | the median step between intervals is above 10 % of the median interval, and
-    neither premature beats nor breathing explain it | low, medium above 16 % |
-    | atrial_fibrillation_suspected | within an irregular rhythm: the coefficient of sample entropy
-    (Lake and Moorman, 2011) of the 30 intervals around is above -1.1 | medium, high above 110 bpm |
-    | premature_beat | one beat, a couplet, bigeminy or a longer run in a rhythm that is steady
-    otherwise, from the beat before to the beat after | low, medium for couplets and bigeminy, high
-    for three or more in a row |
+    - tachycardia: a rate above 100 bpm, or above `max_heart_rate` if that is lower, for 5 intervals
+      or more; medium above 130, high above 150 or `max_heart_rate`.
+    - bradycardia: a rate of 50 bpm or less (Kusumoto et al., 2018), or below `min_heart_rate` if
+      that is higher, as long; medium below 45, high below 40 or `min_heart_rate`.
+    - pause: 2 to 4 s between two beats; medium, high above 3 s.
+    - asystole: 4 s or more without a beat (Clifford et al., 2015), also before the first and after
+      the last one; high.
+    - irregular_rhythm: a median step between intervals above 10 % of the median interval, which
+      neither premature beats nor breathing explain; low, medium above 16 %.
+    - atrial_fibrillation_suspected: an irregular rhythm, from 6 % on, whose coefficient of sample
+      entropy (Lake and Moorman, 2011) over 30 intervals is above -1.1; medium, high above 110 bpm.
+    - premature_beat: in a rhythm that is steady otherwise or by its shape, from the beat before to
+      the beat after; low, medium for couplets and bigeminy, high for three or more in a row.
 
     Attributes:
         kind: one of the above.

@@ -1,7 +1,7 @@
 //! Which intervals run from one normal beat to the next.
 
 use crate::order::running_median_into;
-use crate::rhythm::premature::premature_beats;
+use crate::rhythm::irregular::judge_beats;
 use crate::scratch::{self, Buffer};
 
 const NORMAL_MS: std::ops::RangeInclusive<f64> = 300.0..=2000.0;
@@ -25,7 +25,7 @@ pub fn normal_intervals(rr_ms: &[f64], unlike: Option<&[bool]>) -> Buffer<bool> 
     running_median_into(rr_ms, NEIGHBOURS, &mut median);
     let mut off = scratch::empty();
     off.extend(rr_ms.iter().zip(median.iter()).map(|(rr, median)| rr - median));
-    let early = premature_beats(rr_ms, unlike);
+    let (_, early) = judge_beats(rr_ms, unlike);
     let mut normal = scratch::empty();
     let mut spread = 0.0;
     for (i, rr) in rr_ms.iter().enumerate() {

@@ -10,9 +10,10 @@ const BANDS_HZ: [(f64, f64); 3] = [(0.0033, 0.04), (0.04, 0.15), (0.15, 0.4)];
 /// Bins up to the end of the last band.
 const BINS: usize = 26;
 /// A stretch that is left out is bridged; a longer one would let the spline swing.
-const LONGEST_BRIDGE_MS: f64 = 5000.0;
+/// A longer interval is no normal one, and would take a spline of any length.
+const LONGEST_MS: f64 = 5000.0;
 
-/// VLF, LF and HF power in ms²; NaN below 256 samples at 4 Hz (64 s).
+/// VLF, LF and HF power, ms²; NaN below 256 samples at 4 Hz (64 s) or with intervals above 5 s.
 ///
 /// Each interval stands at the time of its second beat; a natural cubic spline is read at 4 Hz;
 /// Welch's mean periodogram of 256 samples, periodic Hann window, half overlapping, mean removed,
@@ -21,10 +22,11 @@ const LONGEST_BRIDGE_MS: f64 = 5000.0;
 pub fn spectrum(rr_ms: &[f64], normal: &[bool]) -> [f64; 3] {
     let (x, y) = placed(rr_ms, normal);
     let span_ms = if x.len() > 2 { x[x.len() - 1] - x[0] } else { 0.0 };
-    let count = (span_ms / STEP_MS) as usize + 1;
-    if count < WINDOW {
+    let possible = y.iter().all(|interval| *interval <= LONGEST_MS);
+    if !possible || span_ms < (WINDOW - 1) as f64 * STEP_MS {
         return [f64::NAN; 3];
     }
+    let count = (span_ms / STEP_MS) as usize + 1;
     let density = welch(&spline(&x, &y, count));
     BANDS_HZ.map(|(low, high)| trapezoid(&density, low, high))
 }
@@ -35,7 +37,7 @@ fn placed(rr_ms: &[f64], normal: &[bool]) -> (Buffer<f64>, Buffer<f64>) {
     let (mut time, mut left_out) = (0.0, 0.0_f64);
     for (interval, is_normal) in rr_ms.iter().zip(normal) {
         if *is_normal {
-            time += left_out.min(LONGEST_BRIDGE_MS) + interval;
+            time += left_out.min(LONGEST_MS) + interval;
             left_out = 0.0;
             x.push(time);
             y.push(*interval);

@@ -5,7 +5,7 @@ use super::{Anomaly, Kind, Severity};
 const PAUSE_S: f64 = 2.0;
 /// Kusumoto et al. (2018): pauses above 3 s call for an explanation.
 const LONG_PAUSE_S: f64 = 3.0;
-/// Clifford et al. (2015), `PhysioNet`/CinC challenge: no beat for at least 4 s.
+/// Clifford et al. (2015), the `PhysioNet` challenge: no beat for at least 4 s.
 const ASYSTOLE_S: f64 = 4.0;
 
 /// Pauses between two beats, and asystole there, before the first and after the last beat.

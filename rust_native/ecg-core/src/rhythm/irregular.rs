@@ -1,7 +1,7 @@
 //! Irregular rhythm and suspicion of atrial fibrillation, from the intervals alone.
 
 use super::premature::premature_beats;
-use super::{Anomaly, Kind, Severity, runs};
+use super::{Anomaly, Kind, Severity, sustained};
 use crate::order::{mean, median_of};
 use crate::scratch::{self, Buffer};
 
@@ -51,14 +51,27 @@ pub fn cosen(rr_ms: &[f64]) -> f64 {
     (within(&one) / within(&two) * 2.0 * r / mean(rr_ms)).ln()
 }
 
+/// Degree of irregularity of each interval, and which beats are premature.
+///
+/// Where the rhythm is irregular, intervals tell no premature beat, only a shape of its own does.
+/// Marks of shapes are ignored unless there is one for each beat.
+pub(crate) fn judge_beats(rr_ms: &[f64], unlike: Option<&[bool]>) -> (Buffer<i32>, Buffer<bool>) {
+    let unlike = unlike.filter(|unlike| unlike.len() == rr_ms.len() + 1);
+    let mut early = premature_beats(rr_ms, unlike);
+    let degrees = degrees(rr_ms, &early, unlike);
+    for (beat, degree) in (1..).zip(degrees.iter()) {
+        early[beat] &= *degree == REGULAR || unlike.is_some_and(|unlike| unlike[beat]);
+    }
+    (degrees, early)
+}
+
 /// Degree of each interval: 0 regular, 1 irregular, 2 very; 4 more in suspected fibrillation.
-pub(super) fn irregular(rr_ms: &[f64], unlike: Option<&[bool]>) -> Buffer<i32> {
+fn degrees(rr_ms: &[f64], early: &[bool], unlike: Option<&[bool]>) -> Buffer<i32> {
     let n = rr_ms.len();
     let mut degrees = scratch::zeros(n);
     if n < LEAST_WINDOW {
         return degrees;
     }
-    let early = premature_beats(rr_ms, unlike);
     let size = WINDOW.min(n);
     let (mut judged_at, mut degree) = (None, REGULAR);
     for (block, out) in degrees.chunks_mut(BLOCK).enumerate() {
@@ -122,14 +135,13 @@ fn turning(rr_ms: &[f64]) -> f64 {
 /// Spans of irregular rhythm, and those of suspected fibrillation within them.
 pub(super) fn find(peaks_s: &[f64], rr_ms: &[f64], degrees: &[i32], found: &mut Vec<Anomaly>) {
     let least = (LEAST_BLOCKS * BLOCK).min(rr_ms.len());
-    let long = |(start, end): &(usize, usize)| end - start >= least;
-    for (start, end) in runs(degrees, |degree| *degree > REGULAR).filter(long) {
+    for (start, end) in sustained(degrees, least, |degree| *degree > REGULAR) {
         let very = degrees[start..end].iter().any(|degree| degree & VERY_IRREGULAR != 0);
         let severity = Severity::graded(very, false);
         let (start_s, end_s) = (peaks_s[start], peaks_s[end]);
         found.push(Anomaly { kind: Kind::IrregularRhythm, start_s, end_s, severity });
     }
-    for (start, end) in runs(degrees, |degree| *degree >= FIBRILLATING).filter(long) {
+    for (start, end) in sustained(degrees, least, |degree| *degree >= FIBRILLATING) {
         let severity = Severity::graded(true, 60_000.0 / mean(&rr_ms[start..end]) > FAST_BPM);
         let (start_s, end_s) = (peaks_s[start], peaks_s[end]);
         let kind = Kind::AtrialFibrillationSuspected;

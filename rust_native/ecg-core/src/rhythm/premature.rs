@@ -37,7 +37,7 @@ pub fn premature_beats(rr_ms: &[f64], unlike: Option<&[bool]>) -> Buffer<bool> {
         early[beat] = is_early(rr_ms, &usual, beat);
     }
     keep_steady(rr_ms, &usual, &mut early);
-    leave_out_split(rr_ms, &usual, &mut early);
+    keep_returning(rr_ms, &usual, &mut early);
     for (beat, unlike) in unlike.unwrap_or_default().iter().enumerate().skip(1).take(n) {
         early[beat] |= *unlike && rr_ms[beat - 1] < EARLY_IF_UNLIKE * usual[beat - 1];
     }
@@ -72,30 +72,36 @@ fn keep_steady(rr_ms: &[f64], usual: &[f64], early: &mut [bool]) {
     let mut apart = scratch::empty();
     apart.extend(early.windows(2).map(|ends| !ends[0] && !ends[1]));
     let scattered = |i: usize| apart[i] && (rr_ms[i] - usual[i]).abs() > SCATTER * usual[i];
-    for beat in 1..=n {
-        if early[beat] {
-            let start = (beat - 1).saturating_sub(size / 2).min(n - size);
-            let around = start..start + size;
-            let off = around.clone().filter(|i| scattered(*i)).count() as f64;
-            early[beat] = off <= MOST_SCATTERED * around.filter(|i| apart[*i]).count() as f64;
-        }
+    for (i, mark) in early.iter_mut().skip(1).enumerate().filter(|(_, mark)| **mark) {
+        let start = i.saturating_sub(size / 2).min(n - size);
+        let around = start..start + size;
+        let off = around.clone().filter(|i| scattered(*i)).count() as f64;
+        *mark = off <= MOST_SCATTERED * around.filter(|i| apart[*i]).count() as f64;
     }
 }
 
-/// Take back two beats in a row where the first splits a usual interval: as a rule an artefact.
-fn leave_out_split(rr_ms: &[f64], usual: &[f64], early: &mut [bool]) {
-    let mut beat = 0;
-    while beat < early.len() {
-        let length = early[beat..].iter().take_while(|mark| **mark).count();
-        if length == 2 {
-            let together = rr_ms[beat - 1] + rr_ms[beat];
-            let (low, high) = (SPLIT.start() * usual[beat], SPLIT.end() * usual[beat]);
-            if low <= together && together <= high && rr_ms[beat + 1] <= high {
-                early[beat..beat + 2].fill(false);
-            }
+/// Take back early beats in a row that are but a change of rate or a split interval.
+fn keep_returning(rr_ms: &[f64], usual: &[f64], early: &mut [bool]) {
+    let mut first = 0;
+    while first < early.len() {
+        let length = early[first..].iter().take_while(|mark| **mark).count();
+        let end = first + length;
+        if length > 1 && !returns(rr_ms, usual, first, end) {
+            early[first..end].fill(false);
         }
-        beat += length + 1;
+        first = end + 1;
     }
+}
+
+/// Tell whether early beats in a row are more than a change of rate or a split interval.
+///
+/// Two intervals that make up a usual one, in time before and after, come of an artefact as a rule.
+fn returns(rr_ms: &[f64], usual: &[f64], first: usize, end: usize) -> bool {
+    let (before, after) = (usual[first - 1], rr_ms[end - 1]);
+    let (low, high) = (SPLIT.start() * before, SPLIT.end() * before);
+    let together = rr_ms[first - 1] + rr_ms[first];
+    let split = end - first == 2 && low <= together && together <= high;
+    after >= IN_TIME * before && !(split && after <= high)
 }
 
 /// Single beats (low), couplets and bigeminy (medium), three or more in a row (high).

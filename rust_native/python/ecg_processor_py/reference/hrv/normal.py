@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..order import running_median
-from ..rhythm.premature import premature_beats
+from ..rhythm.irregular import judge_beats
 
 NORMAL_MS = (300.0, 2000.0)
 NEIGHBOURS = 11
@@ -31,7 +31,7 @@ def normal_intervals(
     median = running_median(rr_ms, NEIGHBOURS)
     off = rr_ms - median
     near = np.abs(off) <= np.maximum(TOLERANCE * median, SPREADS * _quartile_deviation(off))
-    early = premature_beats(rr_ms, unlike)
+    _, early = judge_beats(rr_ms, unlike)
     possible = (rr_ms >= NORMAL_MS[0]) & (rr_ms <= NORMAL_MS[1])
     return np.asarray(near & possible & ~early[1:] & ~early[:-1])
 

@@ -8,27 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 FS_HZ = 4.0
+STEP_MS = 1000.0 / FS_HZ
 WINDOW = 256
 BANDS_HZ = ((0.0033, 0.04), (0.04, 0.15), (0.15, 0.4))
 # A stretch that is left out is bridged; a longer one would let the spline swing.
-LONGEST_BRIDGE_MS = 5000.0
+# A longer interval is no normal one, and would take a spline of any length.
+LONGEST_MS = 5000.0
 
 
-def spectrum(
-    rr_ms: NDArray[np.float64], normal: NDArray[np.bool_]
-) -> tuple[float, float, float]:
-    """VLF, LF and HF power in ms²; NaN below 256 samples at 4 Hz (64 s).
+def spectrum(rr_ms: NDArray[np.float64], normal: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """VLF, LF and HF power, ms²; NaN below 256 samples at 4 Hz (64 s) or with intervals above 5 s.
 
     Each interval stands at the time of its second beat; a natural cubic spline is read at 4 Hz;
     Welch's mean periodogram of 256 samples, periodic Hann window, half overlapping, mean removed,
     one-sided density; trapezoids over the bins of each half-open band.
     """
+    nn = rr_ms[normal]
     times = _times(rr_ms, normal)
-    count = int((times[-1] - times[0]) / (1000.0 / FS_HZ)) + 1 if len(times) > 2 else 0
-    if count < WINDOW:
+    span_ms = float(times[-1] - times[0]) if len(times) > 2 else 0.0
+    if bool((nn > LONGEST_MS).any()) or span_ms < (WINDOW - 1) * STEP_MS:
         return math.nan, math.nan, math.nan
-    even = times[0] + np.arange(count) * (1000.0 / FS_HZ)
-    density = _welch(_spline(times, rr_ms[normal], even))
+    even = times[0] + np.arange(int(span_ms / STEP_MS) + 1) * STEP_MS
+    density = _welch(_spline(times, nn, even))
     hz = np.arange(len(density)) * (FS_HZ / WINDOW)
     vlf, lf, hf = (_trapezoid(density[(hz >= low) & (hz < high)]) for low, high in BANDS_HZ)
     return vlf, lf, hf
@@ -40,7 +41,7 @@ def _times(rr_ms: NDArray[np.float64], normal: NDArray[np.bool_]) -> NDArray[np.
     times = []
     for interval, is_normal in zip(rr_ms.tolist(), normal.tolist(), strict=True):
         if is_normal:
-            time += min(left_out, LONGEST_BRIDGE_MS) + interval
+            time += min(left_out, LONGEST_MS) + interval
             left_out = 0.0
             times.append(time)
         else:

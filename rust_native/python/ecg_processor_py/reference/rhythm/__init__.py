@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from ...kernel import RawAnomaly
 from .gaps import gaps
-from .irregular import irregular, irregular_findings
-from .premature import premature_beats, premature_findings
+from .irregular import irregular_findings, judge_beats
+from .premature import premature_findings
 from .rate import too_fast, too_slow
 
 __all__ = ["find_anomalies"]
@@ -31,9 +31,7 @@ def find_anomalies(
         return []
     spans = [(0.0, duration_s)] if measurable is None else measurable
     rr_ms = np.diff(peaks_s) * 1000.0
-    degrees = irregular(rr_ms, unlike)
-    early = premature_beats(rr_ms, unlike)
-    early[1:] &= degrees == 0 if unlike is None else (degrees == 0) | unlike[1:]
+    degrees, early = judge_beats(rr_ms, unlike)
     found = gaps(peaks_s, duration_s, spans)
     found += irregular_findings(peaks_s, rr_ms, degrees)
     found += premature_findings(peaks_s, early)

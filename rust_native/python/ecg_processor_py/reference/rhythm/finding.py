@@ -12,6 +12,19 @@ def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(a, b) for a, b in edges.reshape(-1, 2).tolist()]
 
 
+def sustained(mask: NDArray[np.bool_], least: int) -> list[tuple[int, int]]:
+    """Runs of at least `least` marks, those with no more than that between them joined."""
+    joined: list[tuple[int, int]] = []
+    for a, b in runs(mask):
+        if b - a < least:
+            continue
+        if joined and a - joined[-1][1] <= least:
+            joined[-1] = (joined[-1][0], b)
+        else:
+            joined.append((a, b))
+    return joined
+
+
 def graded(medium: bool, high: bool) -> str:
     """Name the severity."""
     return "high" if high else "medium" if medium else "low"

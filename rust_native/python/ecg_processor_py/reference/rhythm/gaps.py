@@ -11,7 +11,7 @@ from .finding import graded
 PAUSE_S = 2.0
 # Kusumoto et al. (2018): pauses above 3 s call for an explanation.
 LONG_PAUSE_S = 3.0
-# Clifford et al. (2015), PhysioNet/CinC challenge: no beat for at least 4 s.
+# Clifford et al. (2015), the PhysioNet challenge: no beat for at least 4 s.
 ASYSTOLE_S = 4.0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernel import RawAnomaly
-from .finding import graded, runs
+from .finding import graded, sustained
 from .premature import premature_beats
 
 # Each block of intervals is judged by the window around it.
@@ -47,14 +47,26 @@ def cosen(rr_ms: NDArray[np.float64]) -> float:
     return math.log(ratio * 2.0 * r / float(rr_ms.mean()))
 
 
-def irregular(
-    rr_ms: NDArray[np.float64], unlike: NDArray[np.bool_] | None = None
+def judge_beats(
+    rr_ms: NDArray[np.float64], unlike: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Degree of irregularity of each interval, and which beats are premature.
+
+    Where the rhythm is irregular, intervals tell no premature beat, only a shape of its own does.
+    """
+    early = premature_beats(rr_ms, unlike)
+    degrees = _degrees(rr_ms, early, unlike)
+    early[1:] &= (degrees == REGULAR) | (False if unlike is None else unlike[1:])
+    return degrees, early
+
+
+def _degrees(
+    rr_ms: NDArray[np.float64], early: NDArray[np.bool_], unlike: NDArray[np.bool_] | None
 ) -> NDArray[np.int64]:
     """Degree of each interval: 0 regular, 1 irregular, 2 very; 4 more in suspected fibrillation."""
     n = len(rr_ms)
     if n < LEAST_WINDOW:
         return np.zeros(n, dtype=np.int64)
-    early = premature_beats(rr_ms, unlike)
     apart = ~(early[1:] | early[:-1])
     alike = np.ones(n, dtype=bool) if unlike is None else ~(unlike[1:] | unlike[:-1])
     size = min(WINDOW, n)
@@ -71,21 +83,17 @@ def irregular_findings(
     """Spans of irregular rhythm, and those of suspected fibrillation within them."""
     least = min(LEAST_BLOCKS * BLOCK, len(rr_ms))
     found: list[RawAnomaly] = []
-    for a, b in runs(degrees > REGULAR):
-        if b - a >= least:
-            severity = graded(bool((degrees[a:b] & VERY_IRREGULAR).any()), False)
-            found.append(("irregular_rhythm", float(peaks_s[a]), float(peaks_s[b]), severity))
-    for a, b in runs(degrees >= FIBRILLATING):
-        if b - a >= least:
-            fast = 60_000.0 / float(rr_ms[a:b].mean()) > FAST_BPM
-            span = float(peaks_s[a]), float(peaks_s[b])
-            found.append(("atrial_fibrillation_suspected", *span, graded(True, fast)))
+    for a, b in sustained(degrees > REGULAR, least):
+        severity = graded(bool((degrees[a:b] & VERY_IRREGULAR).any()), False)
+        found.append(("irregular_rhythm", float(peaks_s[a]), float(peaks_s[b]), severity))
+    for a, b in sustained(degrees >= FIBRILLATING, least):
+        fast = 60_000.0 / float(rr_ms[a:b].mean()) > FAST_BPM
+        span = float(peaks_s[a]), float(peaks_s[b])
+        found.append(("atrial_fibrillation_suspected", *span, graded(True, fast)))
     return found
 
 
-def _degree(
-    rr_ms: NDArray[np.float64], apart: NDArray[np.bool_], alike: NDArray[np.bool_]
-) -> int:
+def _degree(rr_ms: NDArray[np.float64], apart: NDArray[np.bool_], alike: NDArray[np.bool_]) -> int:
     """Judge a window; intervals at premature beats are left out, those of another shape always."""
     kept = rr_ms[apart]
     if len(kept) < max(TEMPLATES, LEAST_KEPT * len(rr_ms)):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..order import running_median
 from ...kernel import RawAnomaly
+from ..order import running_median
 from .finding import graded, runs
 
 NEIGHBOURS = 11
@@ -42,7 +42,7 @@ def premature_beats(
     early[2:-1] = _early(rr_ms, usual)[1:]
     early[1:] &= _steady(rr_ms, usual, early)
     for first, end in runs(early):
-        if end - first == 2 and _split(rr_ms, usual, first):
+        if end - first > 1 and not _returns(rr_ms, usual, first, end):
             early[first:end] = False
     if unlike is not None:
         early[1:] |= unlike[1:] & (rr_ms < EARLY_IF_UNLIKE * usual)
@@ -67,12 +67,15 @@ def _early(rr_ms: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np
     return np.asarray(short | (paused & (before < EARLY_IF_PAUSED * usual_before)))
 
 
-def _split(rr_ms: NDArray[np.float64], usual: NDArray[np.float64], beat: int) -> bool:
-    """Tell whether beat splits a usual interval: as a rule no beat at all, but an artefact."""
-    together = rr_ms[beat - 1] + rr_ms[beat]
-    low, high = SPLIT
-    within = low * usual[beat] <= together <= high * usual[beat]
-    return bool(within and rr_ms[beat + 1] <= high * usual[beat])
+def _returns(rr_ms: NDArray[np.float64], usual: NDArray[np.float64], first: int, end: int) -> bool:
+    """Tell whether early beats in a row are more than a change of rate or a split interval.
+
+    Two intervals that make up a usual one, in time before and after, come of an artefact as a rule.
+    """
+    before = usual[first - 1]
+    low, high = SPLIT[0] * before, SPLIT[1] * before
+    split = end - first == 2 and low <= rr_ms[first - 1] + rr_ms[first] <= high
+    return bool(rr_ms[end - 1] >= IN_TIME * before and not (split and rr_ms[end - 1] <= high))
 
 
 def _steady(
@@ -93,9 +96,7 @@ def _around(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(total[start + size] - total[start])
 
 
-def premature_findings(
-    peaks_s: NDArray[np.float64], early: NDArray[np.bool_]
-) -> list[RawAnomaly]:
+def premature_findings(peaks_s: NDArray[np.float64], early: NDArray[np.bool_]) -> list[RawAnomaly]:
     """Single beats (low), couplets and bigeminy (medium), three or more in a row (high)."""
     found: list[RawAnomaly] = []
     for first, last, in_a_row in _bouts(runs(early)):

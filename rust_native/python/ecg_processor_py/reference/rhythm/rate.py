@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..order import running_median
 from ...kernel import RawAnomaly
-from .finding import graded, runs
+from ..order import running_median
+from .finding import graded, sustained
 
 FAST_BPM, VERY_FAST_BPM, ALARM_FAST_BPM = 100.0, 130.0, 150.0
 # Kusumoto et al. (2018): 50 bpm, as a monitor shows it; many a healthy heart rests below 60.
 SLOW_BPM, VERY_SLOW_BPM, ALARM_SLOW_BPM = 50.5, 45.0, 40.0
-SMOOTHED = 5
+# About what ten seconds hold: a strip is slow or fast as a whole.
+SMOOTHED = 9
 LEAST_RUN = 5
 LEAST_OF_FEW = 3
 
@@ -50,14 +51,4 @@ def _mean_rate(rr_ms: NDArray[np.float64]) -> float:
 
 
 def _sustained(outside: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Runs that are long enough, those with less than a run between them joined."""
-    least = min(LEAST_RUN, max(LEAST_OF_FEW, len(outside)))
-    joined: list[tuple[int, int]] = []
-    for a, b in runs(outside):
-        if b - a < least:
-            continue
-        if joined and a - joined[-1][1] < least:
-            joined[-1] = (joined[-1][0], b)
-        else:
-            joined.append((a, b))
-    return joined
+    return sustained(outside, min(LEAST_RUN, max(LEAST_OF_FEW, len(outside))))
