@@ -56,13 +56,14 @@ fn usual_intervals(rr_ms: &[f64]) -> Buffer<f64> {
     usual
 }
 
-/// Tell whether a beat with an interval on either side comes early by these intervals.
+/// Tell whether a beat with two intervals before and one after comes early by these.
 fn is_early(rr_ms: &[f64], usual: &[f64], beat: usize) -> bool {
     let (before, after) = (rr_ms[beat - 1], rr_ms[beat]);
     let (usual, usual_after) = (usual[beat - 1], usual[beat]);
     let next = after < EARLY * usual_after || after >= IN_TIME * usual_after;
     let paused = after > PAUSED * usual && after - before > LEAST_STEP * usual;
-    (before < EARLY * usual && next) || (before < EARLY_IF_PAUSED * usual && paused)
+    let sudden = before < EARLY_IF_PAUSED * usual.min(rr_ms[beat - 2]);
+    (before < EARLY * usual && next) || (paused && sudden)
 }
 
 /// Take the marks back where intervals away from early beats scatter.

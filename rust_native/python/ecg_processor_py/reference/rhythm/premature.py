@@ -39,7 +39,7 @@ def premature_beats(
     if len(rr_ms) < 3:
         return early
     usual = usual_intervals(rr_ms)
-    early[2:-1] = _early(rr_ms, usual)[1:]
+    early[2:-1] = _early(rr_ms, usual)
     early[1:] &= _steady(rr_ms, usual, early)
     for first, end in runs(early):
         if end - first > 1 and not _returns(rr_ms, usual, first, end):
@@ -59,12 +59,13 @@ def usual_intervals(rr_ms: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _early(rr_ms: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Beats with an interval on either side that come early by their intervals."""
-    before, after, usual_before = rr_ms[:-1], rr_ms[1:], usual[:-1]
-    next_early = after < EARLY * usual[1:]
-    short = (before < EARLY * usual_before) & (next_early | (after >= IN_TIME * usual[1:]))
+    """Beats with two intervals before and one after that come early by their intervals."""
+    last, before, after, usual_before = rr_ms[:-2], rr_ms[1:-1], rr_ms[2:], usual[1:-1]
+    next_early = after < EARLY * usual[2:]
+    short = (before < EARLY * usual_before) & (next_early | (after >= IN_TIME * usual[2:]))
     paused = (after > PAUSED * usual_before) & (after - before > LEAST_STEP * usual_before)
-    return np.asarray(short | (paused & (before < EARLY_IF_PAUSED * usual_before)))
+    sudden = before < EARLY_IF_PAUSED * np.minimum(usual_before, last)
+    return np.asarray(short | (paused & sudden))
 
 
 def _returns(rr_ms: NDArray[np.float64], usual: NDArray[np.float64], first: int, end: int) -> bool:
