@@ -15,6 +15,8 @@ const IN_TIME: f64 = 0.9;
 const EARLY_IF_PAUSED: f64 = 0.92;
 const PAUSED: f64 = 1.08;
 const LEAST_STEP: f64 = 0.2;
+/// The first of them is early against the interval before, too.
+const SUDDEN: f64 = 0.92;
 /// ...or of another shape.
 const EARLY_IF_UNLIKE: f64 = 0.92;
 /// A rhythm is steady if few intervals away from early beats are further off than this.
@@ -37,7 +39,7 @@ pub fn premature_beats(rr_ms: &[f64], unlike: Option<&[bool]>) -> Buffer<bool> {
         early[beat] = is_early(rr_ms, &usual, beat);
     }
     keep_steady(rr_ms, &usual, &mut early);
-    keep_returning(rr_ms, &usual, &mut early);
+    keep_outstanding(rr_ms, &usual, &mut early);
     for (beat, unlike) in unlike.unwrap_or_default().iter().enumerate().skip(1).take(n) {
         early[beat] |= *unlike && rr_ms[beat - 1] < EARLY_IF_UNLIKE * usual[beat - 1];
     }
@@ -62,8 +64,7 @@ fn is_early(rr_ms: &[f64], usual: &[f64], beat: usize) -> bool {
     let (usual, usual_after) = (usual[beat - 1], usual[beat]);
     let next = after < EARLY * usual_after || after >= IN_TIME * usual_after;
     let paused = after > PAUSED * usual && after - before > LEAST_STEP * usual;
-    let sudden = before < EARLY_IF_PAUSED * usual.min(rr_ms[beat - 2]);
-    (before < EARLY * usual && next) || (paused && sudden)
+    (before < EARLY * usual && next) || (before < EARLY_IF_PAUSED * usual && paused)
 }
 
 /// Take the marks back where intervals away from early beats scatter.
@@ -82,12 +83,12 @@ fn keep_steady(rr_ms: &[f64], usual: &[f64], early: &mut [bool]) {
 }
 
 /// Take back early beats in a row that are but a change of rate or a split interval.
-fn keep_returning(rr_ms: &[f64], usual: &[f64], early: &mut [bool]) {
+fn keep_outstanding(rr_ms: &[f64], usual: &[f64], early: &mut [bool]) {
     let mut first = 0;
     while first < early.len() {
         let length = early[first..].iter().take_while(|mark| **mark).count();
         let end = first + length;
-        if length > 1 && !returns(rr_ms, usual, first, end) {
+        if length > 0 && !stands_out(rr_ms, usual, first, end) {
             early[first..end].fill(false);
         }
         first = end + 1;
@@ -96,13 +97,17 @@ fn keep_returning(rr_ms: &[f64], usual: &[f64], early: &mut [bool]) {
 
 /// Tell whether early beats in a row are more than a change of rate or a split interval.
 ///
+/// They start with a sudden step, and a usual interval follows the last one of several.
 /// Two intervals that make up a usual one, in time before and after, come of an artefact as a rule.
-fn returns(rr_ms: &[f64], usual: &[f64], first: usize, end: usize) -> bool {
+fn stands_out(rr_ms: &[f64], usual: &[f64], first: usize, end: usize) -> bool {
     let (before, after) = (usual[first - 1], rr_ms[end - 1]);
     let (low, high) = (SPLIT.start() * before, SPLIT.end() * before);
     let together = rr_ms[first - 1] + rr_ms[first];
     let split = end - first == 2 && low <= together && together <= high;
-    after >= IN_TIME * before && !(split && after <= high)
+    if rr_ms[first - 1] >= SUDDEN * rr_ms[first - 2] || (split && after <= high) {
+        return false;
+    }
+    end - first == 1 || after >= IN_TIME * before
 }
 
 /// Single beats (low), couplets and bigeminy (medium), three or more in a row (high).

@@ -21,6 +21,8 @@ IN_TIME = 0.9
 EARLY_IF_PAUSED = 0.92
 PAUSED = 1.08
 LEAST_STEP = 0.2
+# The first of them is early against the interval before, too.
+SUDDEN = 0.92
 # ...or of another shape.
 EARLY_IF_UNLIKE = 0.92
 # A rhythm is steady if few intervals away from early beats are further off than this.
@@ -42,7 +44,7 @@ def premature_beats(
     early[2:-1] = _early(rr_ms, usual)
     early[1:] &= _steady(rr_ms, usual, early)
     for first, end in runs(early):
-        if end - first > 1 and not _returns(rr_ms, usual, first, end):
+        if not _stands_out(rr_ms, usual, first, end):
             early[first:end] = False
     if unlike is not None:
         early[1:] |= unlike[1:] & (rr_ms < EARLY_IF_UNLIKE * usual)
@@ -60,23 +62,28 @@ def usual_intervals(rr_ms: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _early(rr_ms: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Beats with two intervals before and one after that come early by their intervals."""
-    last, before, after, usual_before = rr_ms[:-2], rr_ms[1:-1], rr_ms[2:], usual[1:-1]
+    before, after, usual_before = rr_ms[1:-1], rr_ms[2:], usual[1:-1]
     next_early = after < EARLY * usual[2:]
     short = (before < EARLY * usual_before) & (next_early | (after >= IN_TIME * usual[2:]))
     paused = (after > PAUSED * usual_before) & (after - before > LEAST_STEP * usual_before)
-    sudden = before < EARLY_IF_PAUSED * np.minimum(usual_before, last)
-    return np.asarray(short | (paused & sudden))
+    return np.asarray(short | (paused & (before < EARLY_IF_PAUSED * usual_before)))
 
 
-def _returns(rr_ms: NDArray[np.float64], usual: NDArray[np.float64], first: int, end: int) -> bool:
+def _stands_out(
+    rr_ms: NDArray[np.float64], usual: NDArray[np.float64], first: int, end: int
+) -> bool:
     """Tell whether early beats in a row are more than a change of rate or a split interval.
 
+    They start with a sudden step, and a usual interval follows the last one of several.
     Two intervals that make up a usual one, in time before and after, come of an artefact as a rule.
     """
     before = usual[first - 1]
     low, high = SPLIT[0] * before, SPLIT[1] * before
     split = end - first == 2 and low <= rr_ms[first - 1] + rr_ms[first] <= high
-    return bool(rr_ms[end - 1] >= IN_TIME * before and not (split and rr_ms[end - 1] <= high))
+    after = rr_ms[end - 1]
+    if rr_ms[first - 1] >= SUDDEN * rr_ms[first - 2] or (split and after <= high):
+        return False
+    return bool(end - first == 1 or after >= IN_TIME * before)
 
 
 def _steady(
