@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ecg_processor_py as ecg
 import numpy as np
@@ -102,6 +103,20 @@ def rhythms(data_dir: Path) -> dict[str, Rhythm]:
         *(data_dir / "beats/cpsc2021").glob("*.hea"),
     ]
     return {header.stem: _rhythm(header) for header in sorted(headers)}
+
+
+@pytest.fixture(scope="session")
+def record_of() -> Callable[..., Any]:
+    """Read a WFDB record without an annotation."""
+
+    def read(stem: Path) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import wfdb
+
+            return wfdb.rdrecord(str(stem))
+
+    return read
 
 
 @pytest.fixture(scope="session")

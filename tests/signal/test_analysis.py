@@ -124,6 +124,22 @@ def test_fibrillation_is_irregular_more_often_than_sinus_rhythm(data_dir, analyz
     assert np.mean(irregular["N"]) < 0.1
 
 
+def test_healthy_strips_give_no_alarm(data_dir, record_of):
+    """PTB-XL: sinus rhythm, certainly normal."""
+    folder = data_dir / "twelve_lead/ptbxl"
+    with (folder / "ptbxl_database.csv").open() as table:
+        rows = [row for row in csv.DictReader(table) if "'NORM': 100" in row["scp_codes"]]
+    found = []
+    for row in rows:
+        if "'SR'" in row["scp_codes"] and (folder / f"{row['filename_hr']}.hea").exists():
+            record = record_of(folder / row["filename_hr"])
+            result = ecg.ECGAnalyzerFFI().analyze(np.nan_to_num(record.p_signal.T))
+            found.append([anomaly.severity for anomaly in result.anomalies])
+    assert len(found) > 10
+    assert all(set(severities) <= {"low"} for severities in found)
+    assert sum(map(bool, found)) <= 0.1 * len(found)
+
+
 def test_the_result_goes_into_json(analyzer, clean_lead):
     config = ECGAnalysisConfig(sampling_rate=np.float64(360.0))
     for x in (clean_lead, np.zeros(3600)):

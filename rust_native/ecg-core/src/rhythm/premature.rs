@@ -15,10 +15,10 @@ const IN_TIME: f64 = 0.9;
 const EARLY_IF_PAUSED: f64 = 0.92;
 const PAUSED: f64 = 1.08;
 const LEAST_STEP: f64 = 0.2;
-/// The first of them is early against the interval before, too.
-const SUDDEN: f64 = 0.92;
 /// ...or of another shape.
 const EARLY_IF_UNLIKE: f64 = 0.92;
+/// By intervals, the first of a row must be early against the interval before it, too.
+const SUDDEN: f64 = 0.92;
 /// A rhythm is steady if few intervals away from early beats are further off than this.
 const SCATTER: f64 = 0.1;
 const MOST_SCATTERED: f64 = 0.3;

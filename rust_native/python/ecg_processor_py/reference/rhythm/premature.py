@@ -21,10 +21,10 @@ IN_TIME = 0.9
 EARLY_IF_PAUSED = 0.92
 PAUSED = 1.08
 LEAST_STEP = 0.2
-# The first of them is early against the interval before, too.
-SUDDEN = 0.92
 # ...or of another shape.
 EARLY_IF_UNLIKE = 0.92
+# By intervals, the first of a row must be early against the interval before it, too.
+SUDDEN = 0.92
 # A rhythm is steady if few intervals away from early beats are further off than this.
 SCATTER = 0.1
 MOST_SCATTERED = 0.3
