@@ -6,7 +6,7 @@ use crate::hrv::{Hrv, normal_intervals, of_normal};
 use crate::leads::{Leads, Sample};
 use crate::order::mean;
 use crate::quality::{Quality, judge};
-use crate::rhythm::{Anomaly, find_anomalies};
+use crate::rhythm::{Anomaly, Beats, find_anomalies};
 use crate::rpeaks::{find_peaks, require_analysable};
 
 /// Below this quality of the best lead no anomaly is told.
@@ -61,10 +61,17 @@ pub fn analyze<S: Sample>(x: &Leads<S>, options: &Options) -> Result<Analysis, E
     let rr_ms: Vec<f64> =
         r_peaks.windows(2).map(|p| (p[1] - p[0]) as f64 * (1000.0 / fs_hz)).collect();
     let told = quality.best() >= options.min_signal_quality && !rr_ms.is_empty();
-    let hrv = (told && options.hrv).then(|| of_normal(&rr_ms, &normal_intervals(&rr_ms)));
+    let hrv = (told && options.hrv).then(|| of_normal(&rr_ms, &normal_intervals(&rr_ms, None)));
     let anomalies = if told && options.anomalies && quality.best() >= RHYTHM_QUALITY {
         let peaks_s: Vec<f64> = r_peaks.iter().map(|p| *p as f64 / fs_hz).collect();
-        find_anomalies(&peaks_s, options.min_heart_rate, options.max_heart_rate)
+        find_anomalies(&Beats {
+            peaks_s: &peaks_s,
+            duration_s: x.samples() as f64 / fs_hz,
+            unlike: None,
+            measurable: None,
+            min_heart_rate: options.min_heart_rate,
+            max_heart_rate: options.max_heart_rate,
+        })
     } else {
         Vec::new()
     };

@@ -1,6 +1,6 @@
 //! Order statistics and moments.
 
-use crate::scratch::{Buffer, empty, unset};
+use crate::scratch::{Buffer, empty};
 
 /// Median; the mean of the middle two for an even count; NaN for none. Reorders `values`.
 #[must_use]
@@ -22,13 +22,21 @@ pub fn median_of(values: &mut [f64]) -> f64 {
 pub fn running_median(values: &[f64], size: usize) -> Buffer<f64> {
     let n = values.len();
     let size = size.min(n);
-    let mut window = unset(size);
-    let mut medians = empty();
-    medians.extend((0..n).map(|i| {
+    let (mut window, mut medians): (Buffer<f64>, Buffer<f64>) = (empty(), empty());
+    let mut sorted_at = None;
+    for i in 0..n {
         let start = i.saturating_sub(size / 2).min(n - size);
-        window.copy_from_slice(&values[start..start + size]);
-        median_of(&mut window)
-    }));
+        // The windows at both ends stay where they are.
+        if sorted_at == Some(start) {
+            let same = medians[i - 1];
+            medians.push(same);
+            continue;
+        }
+        sorted_at = Some(start);
+        window.clear();
+        window.extend_from_slice(&values[start..start + size]);
+        medians.push(median_of(&mut window));
+    }
     medians
 }
 

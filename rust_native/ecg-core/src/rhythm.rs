@@ -1,32 +1,29 @@
-//! Rhythm anomalies that RR intervals alone can show.
+//! Anomalies of the rhythm, from the times of the beats and little else.
 
-use crate::order::{mean, median_of, running_median};
+pub mod gaps;
+pub mod irregular;
+pub mod premature;
+pub mod rate;
 
-const FAST_BPM: f64 = 100.0;
-const SLOW_BPM: f64 = 60.0;
-const VERY_FAST_BPM: f64 = 130.0;
-const VERY_SLOW_BPM: f64 = 50.0;
-const ALARM_FAST_BPM: f64 = 150.0;
-const ALARM_SLOW_BPM: f64 = 40.0;
-const SMOOTHED: usize = 5;
-const LEAST_RUN: usize = 5;
-const PAUSE_MS: f64 = 2000.0;
-const LONG_PAUSE_MS: f64 = 3000.0;
-const LEAST_FOR_IRREGULAR: usize = 8;
-const IRREGULAR: f64 = 0.1;
-const VERY_IRREGULAR: f64 = 0.16;
+use crate::scratch;
 
 /// What is wrong with the rhythm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Sustained rate above 100 bpm, or above the alarm limit if that is lower.
     Tachycardia,
-    /// Sustained rate below 60 bpm, or below the alarm limit if that is higher.
+    /// Sustained rate of 50 bpm or less, or below the alarm limit if that is higher.
     Bradycardia,
-    /// More than two seconds without a beat.
+    /// Two to four seconds without a beat.
     Pause,
-    /// Successive intervals differ as a rule, not because of a few ectopic beats.
+    /// Four seconds or more without a beat.
+    Asystole,
+    /// Successive intervals differ as a rule, not for breathing or a few premature beats.
     IrregularRhythm,
+    /// An irregular rhythm whose entropy is that of fibrillation.
+    AtrialFibrillationSuspected,
+    /// A beat too early, a few in a row, or bigeminy.
+    PrematureBeat,
 }
 
 impl Kind {
@@ -37,7 +34,10 @@ impl Kind {
             Self::Tachycardia => "tachycardia",
             Self::Bradycardia => "bradycardia",
             Self::Pause => "pause",
+            Self::Asystole => "asystole",
             Self::IrregularRhythm => "irregular_rhythm",
+            Self::AtrialFibrillationSuspected => "atrial_fibrillation_suspected",
+            Self::PrematureBeat => "premature_beat",
         }
     }
 }
@@ -63,6 +63,14 @@ impl Severity {
             Self::High => "high",
         }
     }
+
+    fn graded(medium: bool, high: bool) -> Self {
+        match (medium, high) {
+            (_, true) => Self::High,
+            (true, false) => Self::Medium,
+            (false, false) => Self::Low,
+        }
+    }
 }
 
 /// A finding and where it lies.
@@ -78,86 +86,66 @@ pub struct Anomaly {
     pub severity: Severity,
 }
 
-/// Tachycardia, bradycardia, pauses and irregular rhythm, in order of their start.
-#[must_use]
-pub fn find_anomalies(peaks_s: &[f64], min_heart_rate: f64, max_heart_rate: f64) -> Vec<Anomaly> {
-    let rr_ms: Vec<f64> = peaks_s.windows(2).map(|p| (p[1] - p[0]) * 1000.0).collect();
-    let smoothed = running_median(&rr_ms, SMOOTHED);
-    let rate: Vec<f64> = smoothed.iter().map(|rr| 60_000.0 / rr).collect();
-    let fast = |bpm: f64| bpm > FAST_BPM.min(max_heart_rate);
-    let slow = |bpm: f64| bpm < SLOW_BPM.max(min_heart_rate);
+/// The beats of a recording, and what is known of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Beats<'a> {
+    /// R peaks, ascending seconds from the first sample.
+    pub peaks_s: &'a [f64],
+    /// Length of the recording, seconds.
+    pub duration_s: f64,
+    /// For each beat whether its shape is not the usual one, where that is known.
+    pub unlike: Option<&'a [bool]>,
+    /// Ascending spans in which a beat would have been seen, seconds. None: everywhere, provided
+    /// that there are beats.
+    pub measurable: Option<&'a [(f64, f64)]>,
+    /// Alarm limit, bpm.
+    pub min_heart_rate: f64,
+    /// Alarm limit, bpm.
+    pub max_heart_rate: f64,
+}
 
-    let mut found: Vec<Anomaly> = pauses(peaks_s, &rr_ms).collect();
-    found.extend(irregular(peaks_s, &rr_ms));
-    for (start, end) in runs(&rate, fast) {
-        let severity = too_fast(60_000.0 / mean(&rr_ms[start..end]), max_heart_rate);
-        found.push(spanning(Kind::Tachycardia, peaks_s[start], peaks_s[end], severity));
+/// All findings in order of their start; the time is linear in the number of beats.
+#[must_use]
+pub fn find_anomalies(beats: &Beats) -> Vec<Anomaly> {
+    let mut found = Vec::new();
+    let peaks_s = beats.peaks_s;
+    if peaks_s.is_empty() && beats.measurable.is_none() {
+        return found;
     }
-    for (start, end) in runs(&rate, slow) {
-        let severity = too_slow(60_000.0 / mean(&rr_ms[start..end]), min_heart_rate);
-        found.push(spanning(Kind::Bradycardia, peaks_s[start], peaks_s[end], severity));
-    }
+    let mut rr_ms = scratch::empty();
+    rr_ms.extend(peaks_s.windows(2).map(|p| (p[1] - p[0]) * 1000.0));
+    let (degrees, early) = irregular::judge_beats(&rr_ms, beats.unlike);
+    let everywhere = [(0.0, beats.duration_s)];
+    gaps::find(peaks_s, beats.duration_s, beats.measurable.unwrap_or(&everywhere), &mut found);
+    irregular::find(peaks_s, &rr_ms, &degrees, &mut found);
+    premature::find(peaks_s, &early, &mut found);
+    rate::find_fast(peaks_s, &rr_ms, beats.max_heart_rate, &mut found);
+    rate::find_slow(peaks_s, &rr_ms, beats.min_heart_rate, &mut found);
     found.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
     found
 }
 
-fn spanning(kind: Kind, start_s: f64, end_s: f64, severity: Severity) -> Anomaly {
-    Anomaly { kind, start_s, end_s, severity }
-}
-
-fn too_fast(bpm: f64, max_heart_rate: f64) -> Severity {
-    if bpm > ALARM_FAST_BPM.min(max_heart_rate) {
-        Severity::High
-    } else if bpm > VERY_FAST_BPM {
-        Severity::Medium
-    } else {
-        Severity::Low
-    }
-}
-
-fn too_slow(bpm: f64, min_heart_rate: f64) -> Severity {
-    if bpm < ALARM_SLOW_BPM.max(min_heart_rate) {
-        Severity::High
-    } else if bpm < VERY_SLOW_BPM {
-        Severity::Medium
-    } else {
-        Severity::Low
-    }
-}
-
-/// Start and end of the runs of intervals that are long enough.
-fn runs(rate: &[f64], outside: impl Fn(f64) -> bool) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    for part in rate.chunk_by(|a, b| outside(*a) == outside(*b)) {
-        if part.len() >= LEAST_RUN && outside(part[0]) {
-            found.push((start, start + part.len()));
-        }
-        start += part.len();
-    }
-    found
-}
-
-fn pauses(peaks_s: &[f64], rr_ms: &[f64]) -> impl Iterator<Item = Anomaly> {
-    let long = rr_ms.iter().enumerate().filter(|(_, rr)| **rr > PAUSE_MS);
-    long.map(|(i, rr)| {
-        let severity = if *rr > LONG_PAUSE_MS { Severity::High } else { Severity::Medium };
-        spanning(Kind::Pause, peaks_s[i], peaks_s[i + 1], severity)
+/// Start and end of each run of values that are alike in the sense of `marked`.
+fn runs<T>(values: &[T], marked: impl Fn(&T) -> bool) -> impl Iterator<Item = (usize, usize)> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let start = next + values.get(next..)?.iter().position(&marked)?;
+        let length = values[start..].iter().position(|value| !marked(value));
+        next = length.map_or(values.len(), |length| start + length);
+        Some((start, next))
     })
 }
 
-fn irregular(peaks_s: &[f64], rr_ms: &[f64]) -> Option<Anomaly> {
-    if rr_ms.len() < LEAST_FOR_IRREGULAR {
-        return None;
+/// Runs of at least `least` marked values, those with no more than that between them joined.
+fn sustained<T>(values: &[T], least: usize, marked: impl Fn(&T) -> bool) -> Vec<(usize, usize)> {
+    let mut joined: Vec<(usize, usize)> = Vec::new();
+    for (start, end) in runs(values, marked).filter(|(start, end)| end - start >= least) {
+        match joined.last_mut() {
+            Some(last) if start - last.1 <= least => last.1 = end,
+            _ => joined.push((start, end)),
+        }
     }
-    let mut steps: Vec<f64> = rr_ms.windows(2).map(|rr| (rr[1] - rr[0]).abs()).collect();
-    let spread = median_of(&mut steps) / median_of(&mut rr_ms.to_vec());
-    if spread <= IRREGULAR {
-        return None;
-    }
-    let severity = if spread > VERY_IRREGULAR { Severity::Medium } else { Severity::Low };
-    let (first, last) = (peaks_s.first()?, peaks_s.last()?);
-    Some(spanning(Kind::IrregularRhythm, *first, *last, severity))
+    joined
 }
 
 #[cfg(test)]
@@ -175,7 +163,15 @@ mod tests {
     }
 
     fn kinds(rr_s: &[f64]) -> Vec<(Kind, Severity)> {
-        let found = find_anomalies(&beats(rr_s), 40.0, 200.0);
+        let peaks_s = beats(rr_s);
+        let found = find_anomalies(&Beats {
+            peaks_s: &peaks_s,
+            duration_s: peaks_s[peaks_s.len() - 1] + 0.5,
+            unlike: None,
+            measurable: None,
+            min_heart_rate: 40.0,
+            max_heart_rate: 200.0,
+        });
         found.iter().map(|a| (a.kind, a.severity)).collect()
     }
 
@@ -186,22 +182,32 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_pauses() {
+    fn rates_pauses_and_asystole() {
         assert_eq!(kinds(&[0.5; 12]), [(Kind::Tachycardia, Severity::Low)]);
         assert_eq!(kinds(&[0.35; 12]), [(Kind::Tachycardia, Severity::High)]);
-        assert_eq!(kinds(&[1.1; 12]), [(Kind::Bradycardia, Severity::Low)]);
+        assert_eq!(kinds(&[1.2; 12]), [(Kind::Bradycardia, Severity::Low)]);
         assert_eq!(kinds(&[1.6; 12]), [(Kind::Bradycardia, Severity::High)]);
-        let pause = [0.8, 0.8, 0.8, 0.8, 3.2, 0.8, 0.8, 0.8, 0.8];
-        assert_eq!(kinds(&pause), [(Kind::Pause, Severity::High)]);
+        let gap = |length| [0.8, 0.8, 0.8, 0.8, length, 0.8, 0.8, 0.8, 0.8];
+        assert_eq!(kinds(&gap(3.2)), [(Kind::Pause, Severity::High)]);
+        assert_eq!(kinds(&gap(5.0)), [(Kind::Asystole, Severity::High)]);
     }
 
     #[test]
-    fn one_ectopic_beat_is_not_irregular_but_fibrillation_is() {
+    fn premature_beats_are_not_irregular_but_fibrillation_is() {
         let mut rr = vec![0.8; 14];
         rr[5] = 0.5;
         rr[6] = 1.1;
-        assert!(kinds(&rr).is_empty());
-        let wild = [0.7, 0.95, 0.62, 0.85, 0.7, 1.0, 0.66, 0.9, 0.7, 0.92];
-        assert_eq!(kinds(&wild)[0].0, Kind::IrregularRhythm);
+        assert_eq!(kinds(&rr), [(Kind::PrematureBeat, Severity::Low)]);
+        let wild = [0.7, 0.95, 0.9, 0.62, 1.0, 0.75, 0.66, 0.92, 0.71, 0.58, 0.97, 0.81, 0.63];
+        let found = kinds(&wild);
+        assert_eq!(found[0].0, Kind::IrregularRhythm);
+        assert_eq!(found[1].0, Kind::AtrialFibrillationSuspected);
+    }
+
+    #[test]
+    fn runs_of_marks() {
+        let found = |marks: &[bool]| runs(marks, |mark| *mark).collect::<Vec<_>>();
+        assert_eq!(found(&[true, false, true, true]), [(0, 1), (2, 4)]);
+        assert!(found(&[]).is_empty() && found(&[false]).is_empty());
     }
 }

@@ -22,7 +22,7 @@ macro_rules! pooled {
         }
     )*};
 }
-pooled!(f32, f64, i16, i32, i64, usize);
+pooled!(bool, f32, f64, i16, i32, i64, usize);
 
 /// A vector that goes back to its thread's pool when dropped.
 #[derive(Debug)]

@@ -9,18 +9,21 @@ mod guard;
 mod results;
 
 use arrays::{Rows, Signal, each};
+use ecg_core::rhythm::{Beats, find_anomalies};
 use ecg_core::{Options, filter, hrv, prepare, quality, resample, rpeaks, segment, standardize};
 use guard::guarded;
 use numpy::{PyArray1, PyArray3, PyReadonlyArray1};
 use pyo3::prelude::*;
-use results::{RawAnalysis, RawHrv, RawQuality, raw_quality, sample_indices};
+use results::{
+    RawAnalysis, RawAnomaly, RawHrv, RawQuality, raw_anomaly, raw_quality, sample_indices,
+};
 
 #[pymodule(name = "_native", gil_used = false)]
 mod native {
     #[pymodule_export]
     use super::{
-        analyze, bandpass, detect_r_peaks, hrv_, panic_for_test, prepare_ecg_fm, remove_baseline,
-        resample_, segment_, signal_quality, standardize_,
+        analyze, bandpass, detect_r_peaks, find_anomalies_, hrv_, normal_intervals, panic_for_test,
+        prepare_ecg_fm, remove_baseline, resample_, segment_, signal_quality, standardize_,
     };
     #[pymodule_export]
     use crate::build::build_info;
@@ -141,6 +144,42 @@ fn signal_quality(
 fn hrv_(py: Python<'_>, rr_ms: PyReadonlyArray1<'_, f64>) -> PyResult<RawHrv> {
     let rr_ms = rr_ms.as_slice()?;
     guarded(py, || Ok(hrv::hrv(rr_ms))).map(RawHrv::from)
+}
+
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value)]
+fn normal_intervals<'py>(
+    py: Python<'py>,
+    rr_ms: PyReadonlyArray1<'py, f64>,
+    unlike: Option<PyReadonlyArray1<'py, bool>>,
+) -> PyResult<Bound<'py, PyArray1<bool>>> {
+    let rr_ms = rr_ms.as_slice()?;
+    let unlike = unlike.as_ref().map(PyReadonlyArray1::as_slice).transpose()?;
+    let normal = guarded(py, || Ok(hrv::normal_intervals(rr_ms, unlike)))?;
+    Ok(PyArray1::from_slice(py, &normal))
+}
+
+#[pyfunction(name = "find_anomalies")]
+#[expect(clippy::needless_pass_by_value)]
+fn find_anomalies_(
+    py: Python<'_>,
+    peaks_s: PyReadonlyArray1<'_, f64>,
+    duration_s: f64,
+    unlike: Option<PyReadonlyArray1<'_, bool>>,
+    measurable: Option<Vec<(f64, f64)>>,
+    min_heart_rate: f64,
+    max_heart_rate: f64,
+) -> PyResult<Vec<RawAnomaly>> {
+    let beats = Beats {
+        peaks_s: peaks_s.as_slice()?,
+        duration_s,
+        unlike: unlike.as_ref().map(PyReadonlyArray1::as_slice).transpose()?,
+        measurable: measurable.as_deref(),
+        min_heart_rate,
+        max_heart_rate,
+    };
+    let found = guarded(py, || Ok(find_anomalies(&beats)))?;
+    Ok(found.iter().map(raw_anomaly).collect())
 }
 
 #[pyfunction]

@@ -8,7 +8,7 @@ use numpy::PyArray1;
 use pyo3::prelude::*;
 
 pub(crate) type RawQuality = (f64, Vec<(f64, Vec<&'static str>)>);
-type RawAnomaly = (&'static str, f64, f64, &'static str);
+pub(crate) type RawAnomaly = (&'static str, f64, f64, &'static str);
 
 #[derive(IntoPyObject)]
 pub(crate) struct RawHrv {
@@ -17,8 +17,15 @@ pub(crate) struct RawHrv {
     sdnn_ms: f64,
     rmssd_ms: f64,
     pnn50: f64,
+    pnn20: f64,
     sd1_ms: f64,
     sd2_ms: f64,
+    sample_entropy: f64,
+    dfa_alpha1: f64,
+    vlf_ms2: f64,
+    lf_ms2: f64,
+    hf_ms2: f64,
+    lf_hf: f64,
 }
 
 impl From<Hrv> for RawHrv {
@@ -29,8 +36,15 @@ impl From<Hrv> for RawHrv {
             sdnn_ms: hrv.sdnn_ms,
             rmssd_ms: hrv.rmssd_ms,
             pnn50: hrv.pnn50,
+            pnn20: hrv.pnn20,
             sd1_ms: hrv.sd1_ms,
             sd2_ms: hrv.sd2_ms,
+            sample_entropy: hrv.sample_entropy,
+            dfa_alpha1: hrv.dfa_alpha1,
+            vlf_ms2: hrv.vlf_ms2,
+            lf_ms2: hrv.lf_ms2,
+            hf_ms2: hrv.hf_ms2,
+            lf_hf: hrv.lf_hf,
         }
     }
 }
@@ -64,7 +78,7 @@ pub(crate) fn raw_quality(quality: &Quality) -> RawQuality {
     (quality.score, leads.collect())
 }
 
-fn raw_anomaly(anomaly: &Anomaly) -> RawAnomaly {
+pub(crate) fn raw_anomaly(anomaly: &Anomaly) -> RawAnomaly {
     (anomaly.kind.name(), anomaly.start_s, anomaly.end_s, anomaly.severity.name())
 }
 

@@ -6,7 +6,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernel import RawAnalysis, RawHRV, RawQuality, Signal
+from .kernel import RawAnalysis, RawAnomaly, RawHRV, RawQuality, Signal
 
 __all__ = [
     "_panic_for_test",
@@ -14,7 +14,9 @@ __all__ = [
     "bandpass",
     "build_info",
     "detect_r_peaks",
+    "find_anomalies",
     "hrv",
+    "normal_intervals",
     "prepare_ecg_fm",
     "remove_baseline",
     "resample",
@@ -41,6 +43,17 @@ def remove_baseline(x: Signal, fs_hz: float, cutoff_hz: float) -> Signal: ...
 def detect_r_peaks(x: Signal, fs_hz: float) -> NDArray[np.int64]: ...
 def signal_quality(x: Signal, fs_hz: float, noise_threshold: float) -> RawQuality: ...
 def hrv(rr_ms: NDArray[np.float64]) -> RawHRV: ...
+def normal_intervals(
+    rr_ms: NDArray[np.float64], unlike: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]: ...
+def find_anomalies(
+    peaks_s: NDArray[np.float64],
+    duration_s: float,
+    unlike: NDArray[np.bool_] | None,
+    measurable: list[tuple[float, float]] | None,
+    min_heart_rate: float,
+    max_heart_rate: float,
+) -> list[RawAnomaly]: ...
 def analyze(
     x: Signal,
     fs_hz: float,

@@ -73,6 +73,25 @@ def as_rr(rr_ms: Any) -> NDArray[np.float64]:
     return rr
 
 
+def as_times(peaks_s: Any) -> NDArray[np.float64]:
+    """Give times of beats as one-dimensional float64.
+
+    Raises:
+        InvalidSignalError: not one-dimensional, not finite, below zero, or not ascending.
+    """
+    array = _as_array(peaks_s, "peaks_s")
+    if array.ndim != 1 or (array.dtype.kind not in "fiu" and array.size):
+        raise InvalidSignalError(
+            f"peaks_s must be a one-dimensional array of seconds, not {array.dtype} of "
+            f"shape {array.shape}"
+        )
+    times: NDArray[np.float64] = np.ascontiguousarray(array, dtype=np.float64)
+    ascending = np.diff(times, prepend=-1.0) > 0.0
+    if not bool(np.all(np.isfinite(times) & ascending)) or bool(np.any(times < 0.0)):
+        raise InvalidSignalError("peaks_s must be finite, ascending and not below zero")
+    return times
+
+
 def number(value: Any, name: str, low: float, high: float) -> float:
     """Give `value` as a float within [low, high].
 

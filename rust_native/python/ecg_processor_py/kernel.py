@@ -18,6 +18,8 @@ ALGORITHM_VERSION = "0.1.0"
 Signal = NDArray[np.floating[Any]]
 # (score, [(score of a lead, its issues), ...])
 RawQuality = tuple[float, list[tuple[float, list[str]]]]
+# Kind, start and end in seconds, severity.
+RawAnomaly = tuple[str, float, float, str]
 
 
 class RawHRV(TypedDict):
@@ -28,8 +30,15 @@ class RawHRV(TypedDict):
     sdnn_ms: float
     rmssd_ms: float
     pnn50: float
+    pnn20: float
     sd1_ms: float
     sd2_ms: float
+    sample_entropy: float
+    dfa_alpha1: float
+    vlf_ms2: float
+    lf_ms2: float
+    hf_ms2: float
+    lf_hf: float
 
 
 class RawAnalysis(TypedDict):
@@ -39,7 +48,7 @@ class RawAnalysis(TypedDict):
     rr_ms: NDArray[np.float64]
     r_peaks: NDArray[np.int64]
     hrv: RawHRV | None
-    anomalies: list[tuple[str, float, float, str]]
+    anomalies: list[RawAnomaly]
     quality: RawQuality
 
 
@@ -75,7 +84,23 @@ class Kernel(Protocol):
         """Score and issues of each lead."""
 
     def hrv(self, rr_ms: NDArray[np.float64]) -> RawHRV:
-        """Time-domain variability of normal intervals."""
+        """Variability of normal intervals."""
+
+    def normal_intervals(
+        self, rr_ms: NDArray[np.float64], unlike: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_]:
+        """Which intervals run from one normal beat to the next; `unlike` has one mark a beat."""
+
+    def find_anomalies(
+        self,
+        peaks_s: NDArray[np.float64],
+        duration_s: float,
+        unlike: NDArray[np.bool_] | None,
+        measurable: list[tuple[float, float]] | None,
+        min_heart_rate: float,
+        max_heart_rate: float,
+    ) -> list[RawAnomaly]:
+        """Findings as kind, start and end in seconds, severity."""
 
     def analyze(
         self,

@@ -115,8 +115,22 @@ class SignalQuality:
 class Anomaly:
     """Something in the rhythm that deserves a look.
 
+    - tachycardia: a rate above 100 bpm, or above `max_heart_rate` if that is lower, for 5 intervals
+      or more; medium above 130, high above 150 or `max_heart_rate`.
+    - bradycardia: a rate of 50 bpm or less (Kusumoto et al., 2018), or below `min_heart_rate` if
+      that is higher, as long; medium below 45, high below 40 or `min_heart_rate`.
+    - pause: 2 to 4 s between two beats; medium, high above 3 s.
+    - asystole: 4 s or more without a beat (Clifford et al., 2015), also before the first and after
+      the last one; high.
+    - irregular_rhythm: a median step between intervals above 10 % of the median interval, which
+      neither premature beats nor breathing explain; low, medium above 16 %.
+    - atrial_fibrillation_suspected: an irregular rhythm, from 6 % on, whose coefficient of sample
+      entropy (Lake and Moorman, 2011) over 30 intervals is above -1.1; medium, high above 110 bpm.
+    - premature_beat: in a rhythm that is steady otherwise or by its shape, from the beat before to
+      the beat after; low, medium for couplets and bigeminy, high for three or more in a row.
+
     Attributes:
-        kind: "tachycardia", "bradycardia", "pause" or "irregular_rhythm".
+        kind: one of the above.
         start_s: where it starts, in seconds from the first sample.
         end_s: where it ends, in seconds.
         severity: "low", "medium" or "high".
@@ -134,16 +148,30 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class HRVMetrics:
-    """Time-domain heart-rate variability (Task Force of ESC and NASPE, 1996).
+    """Heart-rate variability (Task Force of ESC and NASPE, 1996).
 
     Attributes:
         nn_count: number of normal-to-normal intervals used.
         mean_nn_ms: their mean.
-        sdnn_ms: their standard deviation (ddof 1).
-        rmssd_ms: root mean square of successive differences.
-        pnn50: successive differences above 50 ms, in percent.
-        sd1_ms: Poincaré short axis.
-        sd2_ms: Poincaré long axis.
+        sdnn_ms: their standard deviation (ddof 1); from 2 intervals.
+        rmssd_ms: root mean square of successive differences; from 2 intervals.
+        pnn50: successive differences above 50 ms, in percent; from 2 intervals. Where the intervals
+            are no whole ms, a difference of exactly 50 ms counts half: rounding alone decides on
+            which side it comes out.
+        pnn20: the same for 20 ms.
+        sd1_ms: Poincaré short axis (Brennan et al., 2001); from 3 intervals.
+        sd2_ms: Poincaré long axis; from 3 intervals.
+        sample_entropy: m = 2, r = 0.2 SDNN (Richman and Moorman, 2000); from 100 intervals, of
+            more than 4096 the first 4096.
+        dfa_alpha1: detrended fluctuations over 4 to 16 intervals, every scale, windows that do not
+            overlap (Peng et al., 1995); from 64 intervals.
+        vlf_ms2: power from 0.0033 Hz to below 0.04 Hz; from 64 s, as the other bands. The intervals
+            are read at 4 Hz from a natural cubic spline through the times of their second beats;
+            Welch's periodogram of 256 samples, periodic Hann window, half overlapping, mean
+            removed; trapezoidal integral over the bins of the band.
+        lf_ms2: power from 0.04 Hz to below 0.15 Hz.
+        hf_ms2: power from 0.15 Hz to below 0.4 Hz.
+        lf_hf: `lf_ms2` over `hf_ms2`.
 
     A value that needs more intervals than there are is NaN.
     """
@@ -153,8 +181,15 @@ class HRVMetrics:
     sdnn_ms: float
     rmssd_ms: float
     pnn50: float
+    pnn20: float
     sd1_ms: float
     sd2_ms: float
+    sample_entropy: float
+    dfa_alpha1: float
+    vlf_ms2: float
+    lf_ms2: float
+    hf_ms2: float
+    lf_hf: float
 
     def to_dict(self) -> dict[str, Any]:
         """Give a JSON-able form, NaN as None."""

@@ -5,16 +5,19 @@ Each function here is the twin of one in the Rust core and takes what a `kernel.
 
 from .analysis import analyze
 from .filters import bandpass, remove_baseline
-from .hrv import hrv
+from .hrv import hrv, normal_intervals
 from .preparation import prepare_ecg_fm, resample, segment, standardize
 from .quality import signal_quality
+from .rhythm import find_anomalies
 from .rpeaks import detect_r_peaks
 
 __all__ = [
     "analyze",
     "bandpass",
     "detect_r_peaks",
+    "find_anomalies",
     "hrv",
+    "normal_intervals",
     "prepare_ecg_fm",
     "remove_baseline",
     "resample",

@@ -43,7 +43,11 @@ def analyze(
         "r_peaks": peaks,
         "hrv": of_normal(rr_ms, normal_intervals(rr_ms)) if told and enable_hrv else None,
         "anomalies": (
-            find_anomalies(peaks / fs_hz, min_heart_rate, max_heart_rate) if rhythm_told else []
+            find_anomalies(
+                peaks / fs_hz, x.shape[1] / fs_hz, None, None, min_heart_rate, max_heart_rate
+            )
+            if rhythm_told
+            else []
         ),
         "quality": quality,
     }
