@@ -9,12 +9,16 @@ pub const MAX_ABS_MV: f64 = 1e6;
 pub trait Sample: Copy + Into<f64> + Send + Sync {
     /// Zero of the type.
     const ZERO: Self;
+    /// Whether this is single precision.
+    const IS_F32: bool;
     /// Narrow from the type in which all arithmetic is done.
     fn from_f64(value: f64) -> Self;
 }
 
 impl Sample for f32 {
     const ZERO: Self = 0.0;
+    const IS_F32: bool = true;
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as Self
     }
@@ -22,6 +26,8 @@ impl Sample for f32 {
 
 impl Sample for f64 {
     const ZERO: Self = 0.0;
+    const IS_F32: bool = false;
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
     }
@@ -69,6 +75,20 @@ impl<'a, S: Sample> Leads<'a, S> {
         self.samples
     }
 
+    /// All samples, lead after lead.
+    #[must_use]
+    pub fn data(&self) -> &'a [S] {
+        self.data
+    }
+
+    /// Refuse an output that does not hold as many samples.
+    ///
+    /// # Errors
+    /// [`Error::OutputSize`].
+    pub fn require_same_size<T>(&self, out: &[T]) -> Result<(), Error> {
+        require_size(out.len(), self.data.len())
+    }
+
     /// The leads in order.
     pub fn rows(&self) -> impl Iterator<Item = &'a [S]> + use<'a, S> {
         self.data.chunks_exact(self.samples)
@@ -94,6 +114,14 @@ impl<'a, S: Sample> Leads<'a, S> {
         }
         Ok(())
     }
+}
+
+/// Refuse an output of another size than needed.
+///
+/// # Errors
+/// [`Error::OutputSize`].
+pub fn require_size(len: usize, needed: usize) -> Result<(), Error> {
+    if len == needed { Ok(()) } else { Err(Error::OutputSize { len, needed }) }
 }
 
 /// Refuse a sampling rate that no recorder has.

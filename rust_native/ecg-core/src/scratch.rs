@@ -31,13 +31,23 @@ pub struct Buffer<T: Pooled>(Vec<T>);
 /// An empty buffer, with whatever capacity is at hand.
 #[must_use]
 pub fn empty<T: Pooled>() -> Buffer<T> {
-    Buffer(T::with_pool(Vec::pop).unwrap_or_default())
+    let mut buffer = Buffer(T::with_pool(Vec::pop).unwrap_or_default());
+    buffer.clear();
+    buffer
 }
 
 /// A buffer of `len` zeros.
 #[must_use]
 pub fn zeros<T: Pooled>(len: usize) -> Buffer<T> {
     let mut buffer = empty();
+    buffer.resize(len, T::default());
+    buffer
+}
+
+/// A buffer of `len` values left over from earlier use, for what is written before it is read.
+#[must_use]
+pub fn leftover<T: Pooled>(len: usize) -> Buffer<T> {
+    let mut buffer = Buffer(T::with_pool(Vec::pop).unwrap_or_default());
     buffer.resize(len, T::default());
     buffer
 }
@@ -58,8 +68,7 @@ impl<T: Pooled> DerefMut for Buffer<T> {
 
 impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
-        let mut memory = std::mem::take(&mut self.0);
-        memory.clear();
+        let memory = std::mem::take(&mut self.0);
         let size = |v: &Vec<T>| v.capacity() * size_of::<T>();
         T::with_pool(|pool| {
             if pool.iter().map(size).sum::<usize>() + size(&memory) <= KEPT_BYTES {
