@@ -59,10 +59,15 @@ pub fn path() -> Path {
     if let Some(path) = Path::ALL.get(usize::from(CHOSEN.load(Ordering::Relaxed))) {
         return *path;
     }
-    let widest = Path::ALL.into_iter().rev().find(|path| path.is_available());
-    let widest = widest.unwrap_or(Path::Portable);
+    let widest = widest();
     CHOSEN.store(widest as u8, Ordering::Relaxed);
     widest
+}
+
+/// The widest path that this processor has.
+#[must_use]
+pub fn widest() -> Path {
+    Path::ALL.into_iter().rev().find(|path| path.is_available()).unwrap_or(Path::Portable)
 }
 
 /// Use this path from now on, in the whole process.

@@ -17,6 +17,7 @@ from .functions import (
     bandpass,
     detect_r_peaks,
     hrv,
+    notch,
     prepare_ecg_fm,
     remove_baseline,
     resample,
@@ -24,6 +25,7 @@ from .functions import (
     signal_quality,
     standardize,
 )
+from .simd import available_simd_paths, force_simd_path, simd_path
 from .types import (
     Anomaly,
     ECGAnalysisConfig,
@@ -50,14 +52,18 @@ __all__ = [
     "NativeUnavailableError",
     "SignalQuality",
     "__version__",
+    "available_simd_paths",
     "bandpass",
     "build_info",
     "detect_r_peaks",
+    "force_simd_path",
     "hrv",
+    "notch",
     "prepare_ecg_fm",
     "remove_baseline",
     "resample",
     "segment",
     "signal_quality",
+    "simd_path",
     "standardize",
 ]
