@@ -72,7 +72,7 @@ def test_the_core_checks_for_itself():
     with pytest.raises(ecg.ConfigError, match="hop"):
         native.segment(np.zeros((1, 10)), 5, 0, np.empty((0, 1, 5)))
     with pytest.raises(InvalidSignalError):
-        native.standardize(np.zeros((0, 10)))
+        native.standardize(np.zeros((0, 10)), np.empty((0, 10)))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_core_checks_for_itself():
 )
 def test_arrays_that_python_should_have_settled_are_refused(x):
     with pytest.raises((TypeError, ValueError)):
-        native.standardize(x)
+        native.standardize(x, np.empty((1, 10)))
 
 
 def test_the_stub_says_what_there_is():

@@ -57,7 +57,7 @@ def resample(
     Args:
         x: `(samples,)` or `(leads, samples)`.
         fs_in: present rate, Hz.
-        fs_out: wanted rate, Hz; for "polyphase" in a ratio of integers up to 4000 to `fs_in`.
+        fs_out: wanted rate, Hz; for "polyphase" in a ratio of integers up to 20000 to `fs_in`.
         method: "linear" or "polyphase".
         out: where to write, see above.
         use_ffi: backend, as in `ECGAnalyzerFFI`.

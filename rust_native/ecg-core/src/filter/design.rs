@@ -97,7 +97,7 @@ impl Design {
         let b1 = -2.0 * angle.cos();
         self.notch = Some(Notch { b1, a1: gain * b1, a2: 2.0 * gain - 1.0 });
         self.gain *= gain;
-        self.holds_in_f32 &= mains_hz * 50.0 >= fs_hz;
+        self.holds_in_f32 &= mains_hz * 25.0 >= fs_hz;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::f64::consts::PI;
 use std::ops::{Add, Mul};
 
 /// Largest integer of a ratio of rates.
-const MOST: usize = 4000;
+const MOST: usize = 20_000;
 /// Zero crossings of the sinc on each side, and the shape of its window, as in SciPy.
 const CROSSINGS: usize = 10;
 const BETA: f64 = 5.0;
@@ -51,7 +51,7 @@ fn ratio(fs_in: f64, fs_out: f64) -> Result<(usize, usize), Error> {
         (above, below) = (below, next);
         let (up, down) = next;
         if up > MOST || down > MOST {
-            let must = "a ratio of integers up to 4000 to fs_in for method polyphase";
+            let must = "a ratio of integers up to 20000 to fs_in for method polyphase";
             return Err(Error::Parameter { name: "fs_out", must, value: fs_out });
         }
         if (up as f64 / down as f64 - wanted).abs() < 1e-12 * wanted {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 
-MOST = 4000
+MOST = 20_000
 CROSSINGS = 10
 BETA = 5.0
 
@@ -42,7 +42,7 @@ def ratio(fs_in: float, fs_out: float) -> tuple[int, int]:
     """Give `fs_out / fs_in` in lowest terms.
 
     Raises:
-        ConfigError: it is not one of integers up to 4000.
+        ConfigError: it is not one of integers up to 20000.
     """
     wanted = fs_out / fs_in
     near = Fraction(wanted).limit_denominator(MOST)
