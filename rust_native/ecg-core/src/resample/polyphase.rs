@@ -12,8 +12,9 @@ const MOST: usize = 20_000;
 /// Zero crossings of the sinc on each side, and the shape of its window, as in SciPy.
 const CROSSINGS: usize = 10;
 const BETA: f64 = 5.0;
-/// Outputs that are summed up side by side.
-const LANES: usize = 64;
+/// Outputs that are summed up side by side, in so many groups of a vector each.
+const LANES: usize = 16;
+const GROUPS: usize = 4;
 
 trait Real: Sample + Pooled + Add<Output = Self> + Mul<Output = Self> {}
 impl Real for f32 {}
@@ -108,7 +109,7 @@ impl<T: Real> FilterBank<T> {
         for phase in 0..self.up {
             let taps = &self.taps[phase * self.width..(phase + 1) * self.width];
             let count = (out.len() + self.up - 1 - phase) / self.up;
-            for first in (0..count).step_by(LANES) {
+            for first in (0..count).step_by(GROUPS * LANES) {
                 let sums = simd::vectorize(Weighted {
                     parts: &parts,
                     length,
@@ -116,9 +117,9 @@ impl<T: Real> FilterBank<T> {
                     start: self.starts[phase] + first * self.down,
                     taps,
                 });
-                let targets = out.iter_mut().skip(phase + first * self.up).step_by(self.up);
-                for (target, sum) in targets.zip(sums) {
-                    *target = S::from_f64(sum.into() + level.into());
+                let frames = out[phase + first * self.up..].chunks_mut(self.up);
+                for (frame, sum) in frames.zip(sums.as_flattened()) {
+                    frame[0] = S::from_f64((*sum).into() + level.into());
                 }
             }
         }
@@ -127,12 +128,20 @@ impl<T: Real> FilterBank<T> {
     /// The extended lead without its level, every `down`-th sample side by side, and the length of
     /// each of these `down` parts.
     fn parted<S: Sample>(&self, row: &[S], level: f64, n_out: usize) -> (scratch::Buffer<T>, usize) {
-        let outputs = n_out.div_ceil(self.up).next_multiple_of(LANES);
+        let outputs = n_out.div_ceil(self.up).next_multiple_of(GROUPS * LANES);
         let length = outputs + (self.down + self.width + self.reach).div_ceil(self.down) + 1;
         let mut parts = scratch::leftover::<T>(self.down * length);
         for (part, target) in parts.chunks_exact_mut(length).enumerate() {
-            for (i, v) in target.iter_mut().enumerate() {
-                *v = T::from_f64(extended(row, i * self.down + part, self.reach) - level);
+            // The first of these that is a sample, and which sample it is.
+            let inside = self.reach.saturating_sub(part).div_ceil(self.down).min(length);
+            let first = (inside * self.down + part).saturating_sub(self.reach).min(row.len());
+            let frames = row[first..].chunks(self.down);
+            let filled = (inside + frames.len()).min(length);
+            for (v, frame) in target[inside..].iter_mut().zip(frames) {
+                *v = T::from_f64(frame[0].into() - level);
+            }
+            for i in (0..inside).chain(filled..length) {
+                target[i] = T::from_f64(extended(row, i * self.down + part, self.reach) - level);
             }
         }
         (parts, length)
@@ -154,7 +163,7 @@ fn extended<S: Sample>(row: &[S], place: usize, reach: usize) -> f64 {
     2.0 * Into::<f64>::into(row[last]) - image
 }
 
-/// [`LANES`] outputs of one phase.
+/// [`GROUPS`] times [`LANES`] outputs of one phase.
 struct Weighted<'a, T> {
     parts: &'a [T],
     length: usize,
@@ -164,24 +173,31 @@ struct Weighted<'a, T> {
 }
 
 impl<T: Real> Kernel for Weighted<'_, T> {
-    type Output = [T; LANES];
+    type Output = [[T; LANES]; GROUPS];
 
     #[inline(always)]
-    fn call(self) -> [T; LANES] {
-        let mut sums = [T::ZERO; LANES];
+    fn call(self) -> [[T; LANES]; GROUPS] {
+        let mut sums = [[T::ZERO; LANES]; GROUPS];
         for (k, tap) in self.taps.iter().enumerate() {
             let place = self.start + k;
             let from = place % self.down * self.length + place / self.down;
-            let Some(source) = self.parts.get(from..).and_then(|rest| rest.first_chunk::<LANES>())
-            else {
-                continue;
-            };
-            for i in 0..LANES {
-                sums[i] = sums[i] + source[i] * *tap;
-            }
+            let source = self.parts.get(from..from + GROUPS * LANES).unwrap_or_default();
+            let (groups, _) = source.as_chunks::<LANES>();
+            let Some([a, b, c, d]) = groups.first_chunk::<GROUPS>() else { continue };
+            let [e, f, g, h] = sums;
+            sums = [plus(e, a, *tap), plus(f, b, *tap), plus(g, c, *tap), plus(h, d, *tap)];
         }
         sums
     }
+}
+
+#[inline(always)]
+fn plus<T: Real>(sum: [T; LANES], values: &[T; LANES], tap: T) -> [T; LANES] {
+    let mut out = sum;
+    for i in 0..LANES {
+        out[i] = sum[i] + values[i] * tap;
+    }
+    out
 }
 
 /// A sinc with zeros every `spacing`, under a Kaiser window of `half` to each side.
