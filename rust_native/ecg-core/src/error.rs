@@ -95,7 +95,7 @@ impl Error {
         match self {
             Self::Parameter { .. } | Self::OutputSize { .. } | Self::NoSuchPath { .. } => {
                 ErrorKind::Config
-            },
+            }
             _ => ErrorKind::Signal,
         }
     }

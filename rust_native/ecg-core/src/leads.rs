@@ -121,7 +121,8 @@ fn first_impossible<S: Sample>(data: &[S]) -> Option<usize> {
     // False for NaN.
     let possible = |value: &S| (*value).into().abs() <= MAX_ABS_MV;
     // Whole blocks without a branch each, so that they are compared several samples at a time.
-    let sound = |block: &[S]| simd::dispatch(|| block.iter().fold(true, |all, v| all & possible(v)));
+    let sound =
+        |block: &[S]| simd::dispatch(|| block.iter().fold(true, |all, v| all & possible(v)));
     let block = data.chunks(BLOCK).position(|block| !sound(block))?;
     let within = data[block * BLOCK..].iter().position(|value| !possible(value))?;
     Some(block * BLOCK + within)

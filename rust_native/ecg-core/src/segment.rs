@@ -16,11 +16,7 @@ pub fn segment_count(samples: usize, window: usize, hop: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Parameter`] for a window or a hop of zero.
-pub fn segmented_len<S: Sample>(
-    x: &Leads<S>,
-    window: usize,
-    hop: usize,
-) -> Result<usize, Error> {
+pub fn segmented_len<S: Sample>(x: &Leads<S>, window: usize, hop: usize) -> Result<usize, Error> {
     for (name, value) in [("window", window), ("hop", hop)] {
         if value == 0 {
             return Err(Error::Parameter { name, must: "at least one sample", value: 0.0 });

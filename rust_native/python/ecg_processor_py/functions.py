@@ -3,8 +3,9 @@
 Signals are `(samples,)` or `(leads, samples)`, float32 or float64 (anything else numeric is copied
 to float64), in mV where amplitude matters. Results keep the shape and the dtype unless said
 otherwise. Functions with `out` write there and give it back: a C-contiguous array of the result's
-shape and dtype that shares no memory with `x`. All of them raise `InvalidSignalError` for samples they cannot use (NaN and infinities
-among them) and `ConfigError` for parameters out of bounds.
+shape and dtype that shares no memory with `x`. All of them raise `InvalidSignalError` for samples
+they cannot use (NaN and infinities among them) and `ConfigError` for parameters out of bounds or an
+`out` that does not fit.
 """
 
 from __future__ import annotations
@@ -77,9 +78,7 @@ def resample(
     return target
 
 
-def standardize(
-    x: ArrayLike, *, out: Signal | None = None, use_ffi: bool | None = None
-) -> Signal:
+def standardize(x: ArrayLike, *, out: Signal | None = None, use_ffi: bool | None = None) -> Signal:
     """Give each lead zero mean and unit population deviation; a constant lead becomes zeros.
 
     Args:

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from .errors import ConfigError
 
 
-def target(
-    out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any]
-) -> NDArray[Any]:
+def target(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[Any]) -> NDArray[Any]:
     """Give `out`, or a fresh array where it is None.
 
     Raises:

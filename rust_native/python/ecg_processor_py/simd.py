@@ -36,7 +36,9 @@ def force_simd_path(name: str) -> None:
         ConfigError: an unknown name, or instructions that this processor lacks.
     """
     if name not in NAMES:
-        raise ConfigError(f"the vector instructions must be one of {', '.join(NAMES)}, not {name!r}")
+        raise ConfigError(
+            f"the vector instructions must be one of {', '.join(NAMES)}, not {name!r}"
+        )
     if NATIVE is not None:
         NATIVE.force_simd_path(name)
 

@@ -253,7 +253,6 @@ impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Ke
 
 /// The banks that there are: a few fixed sizes cover every order.
 #[derive(Clone, Copy)]
-#[expect(clippy::large_enum_variant)]
 enum AnyBank<T> {
     Two(Bank<T, 2, 2, 0, 0>),
     TwoAndNotch(Bank<T, 2, 2, 1, 0>),

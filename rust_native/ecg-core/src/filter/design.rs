@@ -53,13 +53,9 @@ impl Design {
     }
 
     /// Butterworth high-pass and low-pass of `order` each.
-    pub(crate) fn band(
-        fs_hz: f64,
-        low_hz: f64,
-        high_hz: f64,
-        order: usize,
-    ) -> Result<Self, Error> {
-        let (k_low, k_high) = (warped("low_hz", low_hz, fs_hz)?, warped("high_hz", high_hz, fs_hz)?);
+    pub(crate) fn band(fs_hz: f64, low_hz: f64, high_hz: f64, order: usize) -> Result<Self, Error> {
+        let (k_low, k_high) =
+            (warped("low_hz", low_hz, fs_hz)?, warped("high_hz", high_hz, fs_hz)?);
         if low_hz >= high_hz {
             return Err(Error::Parameter { name: "low_hz", must: "below high_hz", value: low_hz });
         }

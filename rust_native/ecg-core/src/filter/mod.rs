@@ -9,8 +9,8 @@ mod zero_phase;
 
 use crate::error::Error;
 use crate::leads::{Leads, Sample};
-pub use design::MAX_ORDER;
 use design::Design;
+pub use design::MAX_ORDER;
 use zero_phase::{Level, zero_phase};
 
 /// A band to keep.

@@ -91,8 +91,8 @@ impl Plan {
     /// Lead of a lane, and where its first step lies relative to the first sample of the lead.
     fn place(&self, lane: usize) -> (usize, isize) {
         let (lead, stretch) = (lane / self.stretches, lane % self.stretches);
-        let before = (self.slack + self.pad) as isize;
-        (lead, (stretch * self.steps) as isize - before)
+        let before = (self.slack + self.pad).cast_signed();
+        (lead, (stretch * self.steps).cast_signed() - before)
     }
 
     /// The lane that a lane goes on from, if any.
@@ -187,7 +187,7 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
         }
         for lane in 0..lanes {
             let (lead, place) = self.plan.place(lane);
-            self.fill_lane(lead, place + start as isize, lane, block);
+            self.fill_lane(lead, place + start.cast_signed(), lane, block);
         }
     }
 
@@ -246,7 +246,7 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
         let samples = self.plan.samples;
         for lane in 0..self.plan.lanes() {
             let (lead, place) = self.plan.place(lane);
-            let place = place + start as isize;
+            let place = place + start.cast_signed();
             let skip = ((-place).max(0) as usize).min(block.len());
             let from = (place.max(0) as usize).min(samples);
             let len = (block.len() - skip).min(samples - from);
@@ -289,7 +289,13 @@ impl<T: Real> Joints<T> {
     }
 
     /// Add to each lane the response to the states that the lane before it ended in.
-    fn add(&self, plan: &Plan, end: &[Lanes<T>; MAX_STATES], backwards: bool, lanes: &mut [Lanes<T>]) {
+    fn add(
+        &self,
+        plan: &Plan,
+        end: &[Lanes<T>; MAX_STATES],
+        backwards: bool,
+        lanes: &mut [Lanes<T>],
+    ) {
         let start = self.starts(plan, end, backwards);
         let start = &start[..self.states];
         let (responses, _) = self.responses.as_chunks::<LANES>();
@@ -310,8 +316,8 @@ impl<T: Real> Joints<T> {
             let Some(before) = plan.before(lane, backwards) else { continue };
             for state in 0..self.states {
                 let mut value = end[state][before];
-                for from in 0..self.states {
-                    value = value + self.carried[state][from] * start[from][before];
+                for (carried, start) in self.carried[state].iter().zip(&start) {
+                    value = value + *carried * start[before];
                 }
                 start[state][lane] = value;
             }

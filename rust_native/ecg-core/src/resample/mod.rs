@@ -84,7 +84,8 @@ impl Stretch {
                 *target = T::from_f64((*v).into());
             }
         }
-        for ((target, left), weight) in out.iter_mut().zip(self.left.iter()).zip(self.weight.iter()) {
+        for ((target, left), weight) in out.iter_mut().zip(self.left.iter()).zip(self.weight.iter())
+        {
             let [start, end] = [row[*left].into(), row[*left + 1].into()];
             *target = T::from_f64(start + (end - start) * weight);
         }

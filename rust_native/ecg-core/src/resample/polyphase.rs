@@ -9,7 +9,7 @@ use std::ops::{Add, Mul};
 
 /// Largest integer of a ratio of rates.
 const MOST: usize = 20_000;
-/// Zero crossings of the sinc on each side, and the shape of its window, as in SciPy.
+/// Zero crossings of the sinc on each side, and the shape of its window, as in `scipy`.
 const CROSSINGS: usize = 10;
 const BETA: f64 = 5.0;
 /// Outputs that are summed up side by side, in so many groups of a vector each.
@@ -48,7 +48,8 @@ fn ratio(fs_in: f64, fs_out: f64) -> Result<(usize, usize), Error> {
     let mut rest = wanted;
     loop {
         let whole = rest as usize;
-        let next = (whole.saturating_mul(below.0) + above.0, whole.saturating_mul(below.1) + above.1);
+        let next =
+            (whole.saturating_mul(below.0) + above.0, whole.saturating_mul(below.1) + above.1);
         (above, below) = (below, next);
         let (up, down) = next;
         if up > MOST || down > MOST {
@@ -96,7 +97,8 @@ impl<T: Real> FilterBank<T> {
             bank.starts[phase] = start;
             for k in 0..width {
                 let distance = ((start + k) * up).abs_diff(place + reach * up);
-                let tap = if distance <= half { lowpass(distance, half, up.max(down)) } else { 0.0 };
+                let tap =
+                    if distance <= half { lowpass(distance, half, up.max(down)) } else { 0.0 };
                 bank.taps[phase * width + k] = T::from_f64(gain * tap);
             }
         }
@@ -127,7 +129,12 @@ impl<T: Real> FilterBank<T> {
 
     /// The extended lead without its level, every `down`-th sample side by side, and the length of
     /// each of these `down` parts.
-    fn parted<S: Sample>(&self, row: &[S], level: f64, n_out: usize) -> (scratch::Buffer<T>, usize) {
+    fn parted<S: Sample>(
+        &self,
+        row: &[S],
+        level: f64,
+        n_out: usize,
+    ) -> (scratch::Buffer<T>, usize) {
         let outputs = n_out.div_ceil(self.up).next_multiple_of(GROUPS * LANES);
         let length = outputs + (self.down + self.width + self.reach).div_ceil(self.down) + 1;
         let mut parts = scratch::leftover::<T>(self.down * length);
