@@ -71,8 +71,8 @@ def build_info() -> dict[str, Any]:
 
     Returns:
         `backend`, `version`, `algorithm_version`, and for Rust `rustc`, `profile`, `target`,
-        `features` (of the build), `cpu_features` (found at run time) and `simd_path` (in use); these
-        are None or empty without it.
+        `features` (of the build), `cpu_features` (found at run time) and `simd_path` (in use);
+        these are None or empty without it.
     """
     from . import __version__
     from .kernel import ALGORITHM_VERSION
