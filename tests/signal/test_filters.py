@@ -130,7 +130,8 @@ def test_notch_takes_out_the_mains_and_leaves_beats(clean_lead, use_ffi):
     y = notch(clean_lead + hum, 360.0, 60.0, use_ffi=use_ffi)
     quiet = notch(clean_lead, 360.0, 60.0, use_ffi=use_ffi)
     assert np.abs(y - quiet)[720:-720].max() < 0.01 * np.abs(hum).max()
-    assert np.corrcoef(y, clean_lead)[0, 1] > 0.999
+    # Some of what goes is mains in the recording itself.
+    assert np.corrcoef(y, clean_lead)[0, 1] > 0.99
 
 
 def test_the_notch_of_a_bandpass_is_the_notch(ludb, use_ffi):
