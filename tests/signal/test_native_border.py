@@ -64,15 +64,15 @@ def test_other_threads_go_on_during_a_long_call():
 
 def test_the_core_checks_for_itself():
     with pytest.raises(InvalidSignalError, match="not finite"):
-        native.standardize(np.full((1, 10), np.nan))
+        native.standardize(np.full((1, 10), np.nan), np.empty((1, 10)))
     with pytest.raises(ecg.ConfigError, match="fs_hz"):
         native.detect_r_peaks(np.zeros((1, 5000)), float("nan"))
     with pytest.raises(ecg.ConfigError, match="noise_threshold"):
         native.signal_quality(np.ones((1, 5000)), 500.0, 0.0)
     with pytest.raises(ecg.ConfigError, match="hop"):
-        native.segment(np.zeros((1, 10)), 5, 0)
+        native.segment(np.zeros((1, 10)), 5, 0, np.empty((0, 1, 5)))
     with pytest.raises(InvalidSignalError):
-        native.standardize(np.zeros((0, 10)))
+        native.standardize(np.zeros((0, 10)), np.empty((0, 10)))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_core_checks_for_itself():
 )
 def test_arrays_that_python_should_have_settled_are_refused(x):
     with pytest.raises((TypeError, ValueError)):
-        native.standardize(x)
+        native.standardize(x, np.empty((1, 10)))
 
 
 def test_the_stub_says_what_there_is():

@@ -1,18 +1,24 @@
 """Resampling, standardising, cutting, and the input of ECG-FM against the model's own pipeline."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.io
 from ecg_processor_py import (
     ConfigError,
     InvalidSignalError,
+    bandpass,
+    notch,
     prepare_ecg_fm,
+    remove_baseline,
     resample,
     segment,
     standardize,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import signal as sps
 
 NAME = "code_15_438277"
 
@@ -143,3 +149,111 @@ def test_standardizing_undoes_gain_and_offset(seed, offset, gain):
         y = standardize(gain * x + offset, use_ffi=use_ffi)
         np.testing.assert_allclose(y, standardize(x, use_ffi=use_ffi), atol=1e-6)
         np.testing.assert_allclose(y.std(axis=1), 1.0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("fs_in", "fs_out"), [(1000, 500), (360, 500), (500, 360), (257, 500), (500, 128), (250, 1000)]
+)
+def test_polyphase_equals_scipy_inside(clean_lead, use_ffi, fs_in, fs_out):
+    x = np.vstack([clean_lead, clean_lead[::-1]]) + 300.0
+    y = resample(x, fs_in, fs_out, method="polyphase", use_ffi=use_ffi)
+    level = x[:, [x.shape[1] // 2]]
+    divisor = np.gcd(fs_in, fs_out)
+    expected = level + sps.resample_poly(x - level, fs_out // divisor, fs_in // divisor, axis=1)
+    inside = slice(y.shape[1] // 10, -y.shape[1] // 10)
+    np.testing.assert_allclose(y[:, inside], expected[:, : y.shape[1]][:, inside], atol=1e-9)
+    narrow = resample(x.astype(np.float32), fs_in, fs_out, method="polyphase", use_ffi=use_ffi)
+    # The last digit of 300 mV in float32 is worth 0.03 uV.
+    np.testing.assert_allclose(narrow, y, rtol=0, atol=1e-4)
+
+
+@given(
+    n=st.integers(2, 400),
+    leads=st.integers(1, 3),
+    fs_in=st.sampled_from([10.0, 100.0, 128.0, 257.0, 500.0, 1000.0, 20_000.0]),
+    fs_out=st.sampled_from([10.0, 125.0, 250.0, 360.0, 999.0]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_backends_resample_alike(n, leads, fs_in, fs_out, seed):
+    x = np.random.default_rng(seed).standard_normal((leads, n))
+    if int(n * fs_out / fs_in) < 2:
+        return
+    for method in ("linear", "polyphase"):
+        rust, numpy = (
+            resample(x, fs_in, fs_out, method=method, use_ffi=use_ffi) for use_ffi in (True, False)
+        )
+        np.testing.assert_allclose(rust, numpy, rtol=0, atol=1e-9)
+
+
+def test_polyphase_keeps_an_offset_and_refuses_odd_ratios(use_ffi):
+    x = np.full((2, 500), 300.0)
+    y = resample(x, 360, 500, method="polyphase", use_ffi=use_ffi)
+    np.testing.assert_array_equal(y, 300.0)
+    with pytest.raises(ConfigError, match="ratio of integers"):
+        resample(x, 500, 500.12345, method="polyphase", use_ffi=use_ffi)
+    with pytest.raises(ConfigError, match="'linear' or 'polyphase'"):
+        resample(x, 500, 250, method="cubic", use_ffi=use_ffi)
+
+
+def test_too_few_samples_to_resample(use_ffi):
+    for x in (np.zeros(1), np.zeros(10)):
+        with pytest.raises(InvalidSignalError, match="too few"):
+            resample(x, 1000, 100, use_ffi=use_ffi)
+
+
+def _calls(lead_names, use_ffi):
+    """Name, call and input of every function that takes `out`."""
+    x = np.random.default_rng(3).standard_normal((12, 5000)).astype(np.float32)
+    calls = {
+        "resample": lambda x, **out: resample(x, 1000, 500, **out),
+        "polyphase": lambda x, **out: resample(x, 1000, 500, method="polyphase", **out),
+        "standardize": standardize,
+        "segment": lambda x, **out: segment(x, 500, 2, **out),
+        "prepare_ecg_fm": lambda x, **out: prepare_ecg_fm(x, 500, lead_names, **out),
+        "bandpass": lambda x, **out: bandpass(x, 500, **out),
+        "notch": lambda x, **out: notch(x, 500, **out),
+        "remove_baseline": lambda x, **out: remove_baseline(x, 500, **out),
+        "median": lambda x, **out: remove_baseline(x, 500, method="median", **out),
+    }
+    return x, {name: partial(call, use_ffi=use_ffi) for name, call in calls.items()}
+
+
+def test_results_are_written_where_the_caller_says(lead_names, use_ffi):
+    x, calls = _calls(lead_names, use_ffi)
+    for call in calls.values():
+        expected = call(x)
+        out = np.full_like(expected, np.nan)
+        assert call(x, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    row = np.empty(5000, np.float32)
+    assert bandpass(x[0], 500, out=row, use_ffi=use_ffi) is row
+
+
+def test_an_output_that_does_not_fit_is_refused_with_what_is_needed(lead_names, use_ffi):
+    x, calls = _calls(lead_names, use_ffi)
+    for call in calls.values():
+        fits = call(x)
+        frozen = fits.copy()
+        frozen.flags.writeable = False
+        strided = np.empty((*fits.shape[:-1], 2 * fits.shape[-1]), fits.dtype)[..., ::2]
+        for wrong in (
+            fits[..., :-1],
+            fits.astype(np.float64),
+            fits.astype(">f4"),
+            frozen,
+            strided,
+            np.asfortranarray(fits),
+            fits.tolist(),
+        ):
+            with pytest.raises(ConfigError, match=r"out must be .* float32 array of shape \("):
+                call(x, out=wrong)
+
+
+def test_an_output_over_the_input_is_refused(use_ffi):
+    x = np.random.default_rng(3).standard_normal((24, 5000))
+    with pytest.raises(ConfigError, match="shares memory"):
+        standardize(x, out=x, use_ffi=use_ffi)
+    with pytest.raises(ConfigError, match="shares memory"):
+        bandpass(x[:12], 500, out=x[6:18], use_ffi=use_ffi)
+    assert bandpass(x[:12], 500, out=x[12:], use_ffi=use_ffi) is not None

@@ -56,6 +56,13 @@ pub enum Error {
         /// Rows there are.
         leads: usize,
     },
+    /// The memory for the result has another size.
+    OutputSize {
+        /// Samples it holds.
+        len: usize,
+        /// Samples of the result.
+        needed: usize,
+    },
     /// Vector instructions that this processor lacks.
     NoSuchPath {
         /// Their name.
@@ -86,7 +93,9 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Parameter { .. } | Self::NoSuchPath { .. } => ErrorKind::Config,
+            Self::Parameter { .. } | Self::OutputSize { .. } | Self::NoSuchPath { .. } => {
+                ErrorKind::Config
+            }
             _ => ErrorKind::Signal,
         }
     }
@@ -117,6 +126,9 @@ impl fmt::Display for Error {
                 write!(f, "{samples} samples at {fs_in} Hz are too few to resample to {fs_out} Hz")
             }
             Self::NoSuchLead { lead, leads } => write!(f, "no lead {lead} among {leads}"),
+            Self::OutputSize { len, needed } => {
+                write!(f, "out holds {len} samples, the result has {needed}")
+            }
             Self::NoSuchPath { name } => {
                 write!(f, "this processor has no {name} instructions")
             }

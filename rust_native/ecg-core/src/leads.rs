@@ -1,9 +1,11 @@
 //! Borrowed samples of one or more leads.
 
 use crate::error::Error;
+use crate::simd;
 
 /// Beyond this no electrode can be, mV. It also keeps squares and sums finite.
 pub const MAX_ABS_MV: f64 = 1e6;
+const BLOCK: usize = 1024;
 
 /// A sample type: `f32` or `f64`.
 pub trait Sample:
@@ -11,6 +13,8 @@ pub trait Sample:
 {
     /// Zero of the type.
     const ZERO: Self;
+    /// Whether this is single precision.
+    const IS_F32: bool;
     /// Narrow from `f64`.
     fn from_f64(value: f64) -> Self;
     /// Narrow to `f32`.
@@ -19,6 +23,8 @@ pub trait Sample:
 
 impl Sample for f32 {
     const ZERO: Self = 0.0;
+    const IS_F32: bool = true;
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as Self
     }
@@ -29,6 +35,8 @@ impl Sample for f32 {
 
 impl Sample for f64 {
     const ZERO: Self = 0.0;
+    const IS_F32: bool = false;
+    #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
     }
@@ -54,9 +62,7 @@ impl<'a, S: Sample> Leads<'a, S> {
         if leads == 0 || samples == 0 || leads.checked_mul(samples) != Some(data.len()) {
             return Err(Error::Shape { len: data.len(), leads, samples });
         }
-        // False for NaN.
-        let possible = |value: &S| (*value).into().abs() <= MAX_ABS_MV;
-        if let Some(at) = data.iter().position(|value| !possible(value)) {
+        if let Some(at) = first_impossible(data) {
             let (lead, sample, value) = (at / samples, at % samples, data[at].into());
             return Err(if value.is_finite() {
                 Error::TooLarge { lead, sample, value }
@@ -77,6 +83,20 @@ impl<'a, S: Sample> Leads<'a, S> {
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples
+    }
+
+    /// All samples, lead after lead.
+    #[must_use]
+    pub fn data(&self) -> &'a [S] {
+        self.data
+    }
+
+    /// Refuse an output that does not hold as many samples.
+    ///
+    /// # Errors
+    /// [`Error::OutputSize`].
+    pub fn require_same_size<T>(&self, out: &[T]) -> Result<(), Error> {
+        require_size(out.len(), self.data.len())
     }
 
     /// The leads in order.
@@ -104,6 +124,26 @@ impl<'a, S: Sample> Leads<'a, S> {
         }
         Ok(())
     }
+}
+
+/// Where the first sample is that no electrode shows.
+fn first_impossible<S: Sample>(data: &[S]) -> Option<usize> {
+    // False for NaN.
+    let possible = |value: &S| (*value).into().abs() <= MAX_ABS_MV;
+    // Whole blocks without a branch each, so that they are compared several samples at a time.
+    let sound =
+        |block: &[S]| simd::dispatch(|| block.iter().fold(true, |all, v| all & possible(v)));
+    let block = data.chunks(BLOCK).position(|block| !sound(block))?;
+    let within = data[block * BLOCK..].iter().position(|value| !possible(value))?;
+    Some(block * BLOCK + within)
+}
+
+/// Refuse an output of another size than needed.
+///
+/// # Errors
+/// [`Error::OutputSize`].
+pub fn require_size(len: usize, needed: usize) -> Result<(), Error> {
+    if len == needed { Ok(()) } else { Err(Error::OutputSize { len, needed }) }
 }
 
 /// Refuse a sampling rate that no recorder has.

@@ -52,6 +52,14 @@ pub fn zeros<T: Pooled>(len: usize) -> Buffer<T> {
     buffer
 }
 
+/// A buffer of `len` values left over from earlier use, for what is written before it is read.
+#[must_use]
+pub fn leftover<T: Pooled>(len: usize) -> Buffer<T> {
+    let mut buffer = Buffer(T::with_pool(Vec::pop).unwrap_or_default());
+    buffer.resize(len, T::default());
+    buffer
+}
+
 impl<T: Pooled> Deref for Buffer<T> {
     type Target = Vec<T>;
 

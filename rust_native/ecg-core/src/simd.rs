@@ -5,7 +5,9 @@
 //! and none adds across lanes in an order of its own, so that all of them give equal results.
 
 use crate::error::Error;
-use pulp::{NullaryFnOnce, Scalar, Simd};
+/// What [`vectorize`] runs: `call` must be `#[inline(always)]`.
+pub use pulp::NullaryFnOnce as Kernel;
+use pulp::{Scalar, Simd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A set of vector instructions.
@@ -57,10 +59,15 @@ pub fn path() -> Path {
     if let Some(path) = Path::ALL.get(usize::from(CHOSEN.load(Ordering::Relaxed))) {
         return *path;
     }
-    let widest = Path::ALL.into_iter().rev().find(|path| path.is_available());
-    let widest = widest.unwrap_or(Path::Portable);
+    let widest = widest();
     CHOSEN.store(widest as u8, Ordering::Relaxed);
     widest
+}
+
+/// The widest path that this processor has.
+#[must_use]
+pub fn widest() -> Path {
+    Path::ALL.into_iter().rev().find(|path| path.is_available()).unwrap_or(Path::Portable)
 }
 
 /// Use this path from now on, in the whole process.
@@ -77,7 +84,7 @@ pub fn force(path: Path) -> Result<(), Error> {
 
 struct Work<F>(F);
 
-impl<R, F: FnOnce() -> R> NullaryFnOnce for Work<F> {
+impl<R, F: FnOnce() -> R> Kernel for Work<F> {
     type Output = R;
 
     #[inline(always)]
@@ -87,23 +94,32 @@ impl<R, F: FnOnce() -> R> NullaryFnOnce for Work<F> {
 }
 
 /// Run `work` compiled for the path in use. What it calls must be `#[inline(always)]` to profit.
+///
+/// The compiler may leave a long closure outside, compiled for [`Path::Portable`]: give such work
+/// to [`vectorize`].
 #[inline(always)]
 pub fn dispatch<R>(work: impl FnOnce() -> R) -> R {
+    vectorize(Work(work))
+}
+
+/// Run `kernel` compiled for the path in use.
+#[inline(always)]
+pub fn vectorize<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     match path() {
         Path::Avx512 => {
             if let Some(v4) = pulp::x86::V4::try_new() {
-                return v4.vectorize(Work(work));
+                return v4.vectorize(kernel);
             }
         }
         Path::Avx2 => {
             if let Some(v3) = pulp::x86::V3::try_new() {
-                return v3.vectorize(Work(work));
+                return v3.vectorize(kernel);
             }
         }
         Path::Portable => {}
     }
-    Scalar::new().vectorize(Work(work))
+    Scalar::new().vectorize(kernel)
 }
 
 #[cfg(test)]

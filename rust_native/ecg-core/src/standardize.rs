@@ -1,49 +1,120 @@
 //! Zero mean and unit deviation.
 
+use crate::error::Error;
 use crate::leads::{Leads, Sample};
+use crate::simd::{self, Kernel};
+
+/// Sums run side by side, always in the same order.
+const LANES: usize = 16;
 
 /// Give each lead zero mean and unit population deviation; a constant lead becomes zeros.
-#[must_use]
-pub fn standardize<S: Sample>(x: &Leads<S>) -> Vec<S> {
-    let mut out = Vec::with_capacity(x.count() * x.samples());
-    for row in x.rows() {
-        let wide: Vec<f64> = row.iter().map(|&v| v.into()).collect();
-        let (centre, scale) = centre_and_scale(&wide);
-        out.extend(wide.iter().map(|v| S::from_f64((v - centre) * scale)));
+///
+/// # Errors
+/// [`Error::OutputSize`].
+pub fn standardize_into<S: Sample>(x: &Leads<S>, out: &mut [S]) -> Result<(), Error> {
+    x.require_same_size(out)?;
+    for (row, out) in x.rows().zip(out.chunks_exact_mut(x.samples())) {
+        simd::vectorize(Scaled { row, moments: moments(row), out });
     }
-    out
+    Ok(())
 }
 
 /// What to subtract and what to multiply with. The scale of a constant lead is zero.
-pub(crate) fn centre_and_scale(row: &[f64]) -> (f64, f64) {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moments {
+    pub(crate) centre: f64,
+    pub(crate) scale: f64,
+}
+
+/// Mean and deviation in two passes, in `f64`.
+pub(crate) fn moments<S: Sample>(row: &[S]) -> Moments {
     // Decided on the samples, since rounding gives a constant lead a deviation of about 1e-17.
-    if row.iter().all(|v| *v == row[0]) {
-        return (row[0], 0.0);
+    let first = row.first().map_or(0.0, |v| (*v).into());
+    if row.iter().all(|v| (*v).into() == first) {
+        return Moments { centre: first, scale: 0.0 };
     }
     let n = row.len() as f64;
-    let centre = row.iter().sum::<f64>() / n;
-    let squares: f64 = row.iter().map(|v| (v - centre).powi(2)).sum();
+    let centre = simd::vectorize(Sum { row, offset: 0.0, squared: false }) / n;
+    let squares = simd::vectorize(Sum { row, offset: centre, squared: true });
     let deviation = (squares / n).sqrt();
     // A lead that differs in its last digit only has no deviation in f64 either.
-    (centre, if deviation > 0.0 { 1.0 / deviation } else { 0.0 })
+    Moments { centre, scale: if deviation > 0.0 { 1.0 / deviation } else { 0.0 } }
+}
+
+struct Sum<'a, S> {
+    row: &'a [S],
+    offset: f64,
+    squared: bool,
+}
+
+impl<S: Sample> Kernel for Sum<'_, S> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let (blocks, rest) = self.row.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for block in blocks {
+            for (sum, v) in sums.iter_mut().zip(block) {
+                let v = (*v).into() - self.offset;
+                *sum += if self.squared { v * v } else { v };
+            }
+        }
+        for (sum, v) in sums.iter_mut().zip(rest) {
+            let v = (*v).into() - self.offset;
+            *sum += if self.squared { v * v } else { v };
+        }
+        sums.iter().sum()
+    }
+}
+
+/// `(row - centre) * scale`, in `f64`, into `out` of either type.
+pub(crate) struct Scaled<'a, S, T> {
+    pub(crate) row: &'a [S],
+    pub(crate) moments: Moments,
+    pub(crate) out: &'a mut [T],
+}
+
+impl<S: Sample, T: Sample> Kernel for Scaled<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Moments { centre, scale } = self.moments;
+        for (target, v) in self.out.iter_mut().zip(self.row) {
+            *target = T::from_f64(((*v).into() - centre) * scale);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn standardized(x: &[f64]) -> Vec<f64> {
+        let mut out = vec![1.0; x.len()];
+        standardize_into(&Leads::new(x, 1, x.len()).unwrap(), &mut out).unwrap();
+        out
+    }
+
     #[test]
     fn a_constant_lead_is_zeros_in_spite_of_rounding() {
-        let x = [0.1_f64; 1001];
-        assert!(standardize(&Leads::new(&x, 1, 1001).unwrap()).iter().all(|v| *v == 0.0));
+        assert!(standardized(&[0.1; 1001]).iter().all(|v| *v == 0.0));
     }
 
     #[test]
     fn an_offset_costs_nothing() {
         let x: Vec<f64> = (0..5000).map(|i| 300.0 + (f64::from(i) * 0.1).sin()).collect();
-        let y = standardize(&Leads::new(&x, 1, 5000).unwrap());
+        let y = standardized(&x);
         let mean = y.iter().sum::<f64>() / 5000.0;
         let variance = y.iter().map(|v| v * v).sum::<f64>() / 5000.0;
         assert!(mean.abs() < 1e-9 && (variance - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_output_of_another_size_is_refused() {
+        let x = Leads::new(&[1.0, 2.0], 1, 2).unwrap();
+        let error = standardize_into(&x, &mut [0.0; 3]).unwrap_err();
+        assert_eq!(error, Error::OutputSize { len: 3, needed: 2 });
     }
 }

@@ -1,8 +1,8 @@
-//! Borrowing samples from Python and handing back vectors without copying either.
+//! Borrowing samples from Python without copying them.
 
 use ecg_core::{Error, Leads, Sample};
-use numpy::ndarray::{Dim, Dimension};
-use numpy::{Element, PyArray, PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::ndarray::Dimension;
+use numpy::{Element, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
@@ -29,7 +29,7 @@ pub(crate) use each;
 pub(crate) struct Rows<'a, S> {
     data: &'a [S],
     leads: usize,
-    pub(crate) samples: usize,
+    samples: usize,
 }
 
 impl<'a, S: Sample + Element> Rows<'a, S> {
@@ -46,34 +46,4 @@ impl<'a, S: Sample + Element> Rows<'a, S> {
     pub(crate) fn leads(&self) -> Result<Leads<'a, S>, Error> {
         Leads::new(self.data, self.leads, self.samples)
     }
-
-    /// `(leads, n)`.
-    pub(crate) fn matrix<'py>(&self, py: Python<'py>, y: Vec<S>) -> PyResult<Bound<'py, PyAny>> {
-        let samples = y.len() / self.leads;
-        shaped(py, y, [self.leads, samples]).map(Bound::into_any)
-    }
-
-    /// `(count, leads, n)`.
-    pub(crate) fn cube<'py>(
-        &self,
-        py: Python<'py>,
-        y: Vec<S>,
-        count: usize,
-        n: usize,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        shaped(py, y, [count, self.leads, n]).map(Bound::into_any)
-    }
-}
-
-/// An array that owns `y`.
-pub(crate) fn shaped<S: Element, const N: usize>(
-    py: Python<'_>,
-    y: Vec<S>,
-    shape: [usize; N],
-) -> PyResult<Bound<'_, PyArray<S, Dim<[usize; N]>>>>
-where
-    Dim<[usize; N]>: numpy::ndarray::Dimension,
-    [usize; N]: numpy::ndarray::IntoDimension<Dim = Dim<[usize; N]>>,
-{
-    PyArray1::from_vec(py, y).reshape(shape)
 }

@@ -11,6 +11,7 @@ pub(crate) struct BuildInfo {
     target: &'static str,
     features: Vec<&'static str>,
     cpu_features: Vec<&'static str>,
+    simd_path: &'static str,
 }
 
 #[pyfunction]
@@ -23,6 +24,7 @@ pub(crate) fn build_info() -> BuildInfo {
         target: env!("BUILD_TARGET"),
         features: vec!["abi3-py310"],
         cpu_features: cpu_features(),
+        simd_path: ecg_core::simd::path().name(),
     }
 }
 

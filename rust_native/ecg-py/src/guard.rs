@@ -26,7 +26,7 @@ pub(crate) fn guarded<T: Send>(
     }
 }
 
-fn raised(error: &Error) -> PyErr {
+pub(crate) fn raised(error: &Error) -> PyErr {
     match error.kind() {
         ErrorKind::Signal => InvalidSignalError::new_err(error.to_string()),
         ErrorKind::Config => ConfigError::new_err(error.to_string()),

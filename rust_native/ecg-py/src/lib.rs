@@ -4,15 +4,17 @@
 //! panic of the core becomes a `NativeError`. Shapes and dtypes are settled in Python beforehand.
 
 mod arrays;
+mod arrays_functions;
 mod build;
 mod guard;
 mod results;
+mod simd_path;
 
 use arrays::{Rows, Signal, each};
 use ecg_core::rhythm::{Beats, find_anomalies};
-use ecg_core::{Options, filter, hrv, prepare, quality, resample, rpeaks, segment, standardize};
+use ecg_core::{Options, hrv, quality, rpeaks};
 use guard::guarded;
-use numpy::{PyArray1, PyArray3, PyReadonlyArray1};
+use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use results::{
     RawAnalysis, RawAnomaly, RawHrv, RawQuality, raw_anomaly, raw_quality, sample_indices,
@@ -22,94 +24,17 @@ use results::{
 mod native {
     #[pymodule_export]
     use super::{
-        analyze, bandpass, detect_r_peaks, find_anomalies_, hrv_, normal_intervals, panic_for_test,
-        prepare_ecg_fm, remove_baseline, resample_, segment_, signal_quality, standardize_,
+        analyze, detect_r_peaks, find_anomalies_, hrv_, normal_intervals, panic_for_test,
+        signal_quality,
+    };
+    #[pymodule_export]
+    use crate::arrays_functions::{
+        bandpass, notch, prepare_ecg_fm, remove_baseline, resample_, segment_, standardize_,
     };
     #[pymodule_export]
     use crate::build::build_info;
-}
-
-#[pyfunction(name = "resample")]
-fn resample_<'py>(
-    py: Python<'py>,
-    x: Signal<'py>,
-    fs_in: f64,
-    fs_out: f64,
-) -> PyResult<Bound<'py, PyAny>> {
-    each!(x, array => {
-        let rows = Rows::of(&array)?;
-        let y = guarded(py, || resample::resample(&rows.leads()?, fs_in, fs_out))?;
-        rows.matrix(py, y)
-    })
-}
-
-#[pyfunction(name = "standardize")]
-fn standardize_<'py>(py: Python<'py>, x: Signal<'py>) -> PyResult<Bound<'py, PyAny>> {
-    each!(x, array => {
-        let rows = Rows::of(&array)?;
-        let y = guarded(py, || Ok(standardize::standardize(&rows.leads()?)))?;
-        rows.matrix(py, y)
-    })
-}
-
-#[pyfunction(name = "segment")]
-fn segment_<'py>(
-    py: Python<'py>,
-    x: Signal<'py>,
-    window: usize,
-    hop: usize,
-) -> PyResult<Bound<'py, PyAny>> {
-    each!(x, array => {
-        let rows = Rows::of(&array)?;
-        let y = guarded(py, || segment::segment(&rows.leads()?, window, hop))?;
-        let count = segment::segment_count(rows.samples, window, hop);
-        rows.cube(py, y, count, window)
-    })
-}
-
-#[pyfunction]
-fn prepare_ecg_fm<'py>(
-    py: Python<'py>,
-    x: Signal<'py>,
-    fs_hz: f64,
-    order: [Option<usize>; prepare::LEADS],
-) -> PyResult<Bound<'py, PyArray3<f32>>> {
-    let y = each!(x, array => {
-        let rows = Rows::of(&array)?;
-        guarded(py, || prepare::prepare_ecg_fm(&rows.leads()?, fs_hz, &order))?
-    });
-    let segments = y.len() / (prepare::LEADS * prepare::SEGMENT);
-    arrays::shaped(py, y, [segments, prepare::LEADS, prepare::SEGMENT])
-}
-
-#[pyfunction]
-fn bandpass<'py>(
-    py: Python<'py>,
-    x: Signal<'py>,
-    fs_hz: f64,
-    low_hz: f64,
-    high_hz: f64,
-    order: usize,
-) -> PyResult<Bound<'py, PyAny>> {
-    each!(x, array => {
-        let rows = Rows::of(&array)?;
-        let y = guarded(py, || filter::bandpass(&rows.leads()?, fs_hz, low_hz, high_hz, order))?;
-        rows.matrix(py, y)
-    })
-}
-
-#[pyfunction]
-fn remove_baseline<'py>(
-    py: Python<'py>,
-    x: Signal<'py>,
-    fs_hz: f64,
-    cutoff_hz: f64,
-) -> PyResult<Bound<'py, PyAny>> {
-    each!(x, array => {
-        let rows = Rows::of(&array)?;
-        let y = guarded(py, || filter::remove_baseline(&rows.leads()?, fs_hz, cutoff_hz))?;
-        rows.matrix(py, y)
-    })
+    #[pymodule_export]
+    use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
 }
 
 #[pyfunction]

@@ -19,6 +19,7 @@ from .functions import (
     find_anomalies,
     hrv,
     normal_intervals,
+    notch,
     prepare_ecg_fm,
     remove_baseline,
     resample,
@@ -26,6 +27,7 @@ from .functions import (
     signal_quality,
     standardize,
 )
+from .simd import available_simd_paths, force_simd_path, simd_path
 from .types import (
     Anomaly,
     ECGAnalysisConfig,
@@ -52,16 +54,20 @@ __all__ = [
     "NativeUnavailableError",
     "SignalQuality",
     "__version__",
+    "available_simd_paths",
     "bandpass",
     "build_info",
     "detect_r_peaks",
     "find_anomalies",
+    "force_simd_path",
     "hrv",
     "normal_intervals",
+    "notch",
     "prepare_ecg_fm",
     "remove_baseline",
     "resample",
     "segment",
     "signal_quality",
+    "simd_path",
     "standardize",
 ]

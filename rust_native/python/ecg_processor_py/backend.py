@@ -71,8 +71,8 @@ def build_info() -> dict[str, Any]:
 
     Returns:
         `backend`, `version`, `algorithm_version`, and for Rust `rustc`, `profile`, `target`,
-        `features` (of the build) and `cpu_features` (found at run time); these are None or empty
-        without it.
+        `features` (of the build), `cpu_features` (found at run time) and `simd_path` (in use);
+        these are None or empty without it.
     """
     from . import __version__
     from .kernel import ALGORITHM_VERSION
@@ -86,6 +86,7 @@ def build_info() -> dict[str, Any]:
         "target": None,
         "features": [],
         "cpu_features": [],
+        "simd_path": None,
     }
     if NATIVE is not None:
         info.update(NATIVE.build_info())

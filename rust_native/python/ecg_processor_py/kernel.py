@@ -53,29 +53,47 @@ class RawAnalysis(TypedDict):
 
 
 class Kernel(Protocol):
-    """The functions on arrays that each backend implements."""
+    """The functions on arrays that each backend implements.
 
-    def resample(self, x: Signal, fs_in: float, fs_out: float) -> Signal:
-        """Linear interpolation onto the new rate."""
+    Those with `out` write there: C-contiguous, of the size of the result, apart from `x`.
+    """
 
-    def standardize(self, x: Signal) -> Signal:
+    def resample(
+        self, x: Signal, fs_in: float, fs_out: float, polyphase: bool, out: Signal
+    ) -> None:
+        """Linear interpolation or a polyphase filter onto the new rate."""
+
+    def standardize(self, x: Signal, out: Signal) -> None:
         """Zero mean and unit population deviation for each lead."""
 
-    def segment(self, x: Signal, window: int, hop: int) -> Signal:
+    def segment(self, x: Signal, window: int, hop: int, out: Signal) -> None:
         """Cut into `(segments, leads, window)`."""
 
     def prepare_ecg_fm(
-        self, x: Signal, fs_hz: float, order: Sequence[int | None]
-    ) -> NDArray[np.float32]:
+        self, x: Signal, fs_hz: float, order: Sequence[int | None], out: NDArray[np.float32]
+    ) -> None:
         """ECG-FM input `(segments, 12, 2500)`; `order` names the row of each standard lead."""
 
     def bandpass(
-        self, x: Signal, fs_hz: float, low_hz: float, high_hz: float, order: int
-    ) -> Signal:
-        """Zero-phase Butterworth high-pass and low-pass."""
+        self,
+        x: Signal,
+        fs_hz: float,
+        low_hz: float,
+        high_hz: float,
+        order: int,
+        mains_hz: float | None,
+        q: float,
+        out: Signal,
+    ) -> None:
+        """Zero-phase Butterworth high-pass and low-pass, and a notch if `mains_hz` is given."""
 
-    def remove_baseline(self, x: Signal, fs_hz: float, cutoff_hz: float) -> Signal:
-        """Zero-phase Butterworth high-pass."""
+    def notch(self, x: Signal, fs_hz: float, mains_hz: float, q: float, out: Signal) -> None:
+        """Zero-phase notch."""
+
+    def remove_baseline(
+        self, x: Signal, fs_hz: float, cutoff_hz: float | None, out: Signal
+    ) -> None:
+        """Zero-phase Butterworth high-pass, or running medians without a cut-off."""
 
     def detect_r_peaks(self, x: Signal, fs_hz: float) -> NDArray[np.int64]:
         """R peaks as sample indices."""

@@ -4,7 +4,7 @@ Each function here is the twin of one in the Rust core and takes what a `kernel.
 """
 
 from .analysis import analyze
-from .filters import bandpass, remove_baseline
+from .filters import bandpass, notch, remove_baseline
 from .hrv import hrv, normal_intervals
 from .preparation import prepare_ecg_fm, resample, segment, standardize
 from .quality import signal_quality
@@ -18,6 +18,7 @@ __all__ = [
     "find_anomalies",
     "hrv",
     "normal_intervals",
+    "notch",
     "prepare_ecg_fm",
     "remove_baseline",
     "resample",

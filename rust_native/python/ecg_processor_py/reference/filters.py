@@ -1,4 +1,4 @@
-"""Zero-phase Butterworth filters as second-order sections, in float64."""
+"""Zero-phase filters as second-order sections, and the baseline as medians, in float64."""
 
 from __future__ import annotations
 
@@ -12,22 +12,84 @@ from .limits import checked
 
 EDGE_S = 2.5
 BLOCK = 64
+QRS_S, BEAT_S = 0.2, 0.6
+MEDIAN_HZ = 125.0
+STRETCH = 4096
 
 # b0, b1, b2, a1, a2 of one section (a0 = 1)
 Section = tuple[float, float, float, float, float]
 
 
-def bandpass(x: Signal, fs_hz: float, low_hz: float, high_hz: float, order: int) -> Signal:
-    """High-pass, then low-pass, forwards and backwards."""
+def bandpass(
+    x: Signal,
+    fs_hz: float,
+    low_hz: float,
+    high_hz: float,
+    order: int,
+    mains_hz: float | None,
+    q: float,
+    out: Signal,
+) -> None:
+    """High-pass, notch, then low-pass, forwards and backwards."""
     sections = butterworth(order, low_hz, fs_hz, highpass=True)
+    if mains_hz is not None:
+        sections.append(notch_section(mains_hz, q, fs_hz))
     sections += butterworth(order, high_hz, fs_hz, highpass=False)
-    return _zero_phase(sections, checked(x), fs_hz).astype(x.dtype)
+    out.reshape(x.shape)[:] = _zero_phase(sections, _without_median(checked(x))[0], fs_hz)
 
 
-def remove_baseline(x: Signal, fs_hz: float, cutoff_hz: float) -> Signal:
-    """Second-order high-pass, forwards and backwards."""
+def notch(x: Signal, fs_hz: float, mains_hz: float, q: float, out: Signal) -> None:
+    """One second-order notch, forwards and backwards."""
+    centred, median = _without_median(checked(x))
+    sections = [notch_section(mains_hz, q, fs_hz)]
+    out.reshape(x.shape)[:] = _zero_phase(sections, centred, fs_hz) + median
+
+
+def remove_baseline(x: Signal, fs_hz: float, cutoff_hz: float | None, out: Signal) -> None:
+    """Second-order high-pass, or two running medians (de Chazal 2004)."""
+    wide = checked(x)
+    if cutoff_hz is None:
+        out.reshape(x.shape)[:] = wide - _medians(wide, fs_hz)
+        return
     sections = butterworth(2, cutoff_hz, fs_hz, highpass=True)
-    return _zero_phase(sections, checked(x), fs_hz).astype(x.dtype)
+    out.reshape(x.shape)[:] = _zero_phase(sections, _without_median(wide)[0], fs_hz)
+
+
+def _without_median(wide: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    # An offset of 300 mV would cost the recursion its digits.
+    median = np.asarray(np.median(wide, axis=1, keepdims=True))
+    return wide - median, median
+
+
+def notch_section(mains_hz: float, q: float, fs_hz: float) -> Section:
+    """Unity gain at DC and far from `mains_hz`, zero there; -3 dB over `mains_hz / q`."""
+    angle = 2.0 * math.pi * mains_hz / fs_hz
+    gain = 1.0 / (1.0 + math.tan(angle / (2.0 * q)))
+    b1 = -2.0 * math.cos(angle) * gain
+    return (gain, b1, gain, b1, 2.0 * gain - 1.0)
+
+
+def _medians(wide: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
+    """Medians over 200 ms and 600 ms on block averages at about 125 Hz, interpolated."""
+    samples = wide.shape[1]
+    block = max(1, int(fs_hz / MEDIAN_HZ))
+    starts = np.arange(0, samples, block)
+    means = np.add.reduceat(wide, starts, axis=1) / np.diff(starts, append=samples)
+    for seconds in (QRS_S, BEAT_S):
+        means = _running_median(means, int(seconds * fs_hz / block + 0.5) | 1)
+    centres = starts + 0.5 * (block - 1)
+    return np.array([np.interp(np.arange(samples), centres, row) for row in means])
+
+
+def _running_median(x: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Median around each place, the first and last value repeated beyond the ends."""
+    half = size // 2
+    padded = np.pad(x, ((0, 0), (half, half)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)
+    # A stretch at a time: the windows of a day would not fit into memory.
+    starts = range(0, x.shape[1], STRETCH)
+    parts = [np.median(windows[:, start : start + STRETCH], axis=2) for start in starts]
+    return np.concatenate(parts, axis=1)
 
 
 def butterworth(order: int, cutoff_hz: float, fs_hz: float, *, highpass: bool) -> list[Section]:
@@ -52,12 +114,11 @@ def _second_order(k: float, inverse_q: float, highpass: bool) -> Section:
 
 
 def _zero_phase(
-    sections: list[Section], wide: NDArray[np.float64], fs_hz: float
+    sections: list[Section], centred: NDArray[np.float64], fs_hz: float
 ) -> NDArray[np.float64]:
-    samples = wide.shape[1]
+    samples = centred.shape[1]
     pad = min(samples - 1, math.floor(EDGE_S * fs_hz + 0.5))
-    # An offset of 300 mV would cost the recursion its digits; none of these filters passes DC.
-    y = _odd_reflected(wide - np.median(wide, axis=1, keepdims=True), pad)
+    y = _odd_reflected(centred, pad)
     for _ in range(2):
         for section in sections:
             y = _filtered(section, y)

@@ -1,0 +1,357 @@
+//! Recursive sections over lanes: sixteen leads (or stretches of a lead) advance by one sample.
+//!
+//! All sections of a bank run in one loop with their states in registers, so that the latency of
+//! one hides behind the arithmetic of the others.
+
+use super::design::{Design, HighPair, LowPair};
+use crate::leads::Sample;
+use crate::scratch::Pooled;
+use crate::simd::{self, Kernel};
+use std::ops::{Add, Mul, Sub};
+
+/// Lanes of one group.
+pub(crate) const LANES: usize = 16;
+/// Most states that a [`Bank`] has.
+pub(crate) const MAX_STATES: usize = 10;
+
+/// One value for each lane.
+pub(crate) type Lanes<T> = [T; LANES];
+
+/// The type in which the recursion runs.
+pub(crate) trait Real:
+    Sample + Pooled + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+{
+    /// States below this become zero, before subnormal numbers slow the processor down.
+    const FLOOR: Self;
+}
+
+impl Real for f32 {
+    const FLOOR: Self = 1e-15;
+}
+
+impl Real for f64 {
+    const FLOOR: Self = 1e-100;
+}
+
+macro_rules! lanewise {
+    ($name:ident, $op:tt) => {
+        #[inline(always)]
+        pub(crate) fn $name<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+            let mut out = a;
+            for i in 0..LANES {
+                out[i] = a[i] $op b[i];
+            }
+            out
+        }
+    };
+}
+lanewise!(add, +);
+lanewise!(sub, -);
+
+#[inline(always)]
+pub(crate) fn mul<T: Real>(a: Lanes<T>, by: T) -> Lanes<T> {
+    let mut out = a;
+    for i in 0..LANES {
+        out[i] = a[i] * by;
+    }
+    out
+}
+
+#[inline(always)]
+fn flushed<T: Real>(mut a: Lanes<T>) -> Lanes<T> {
+    for v in &mut a {
+        let small = *v < T::FLOOR && *v > T::ZERO - T::FLOOR;
+        *v = if small { T::ZERO } else { *v };
+    }
+    a
+}
+
+/// `H` high-pass pairs, `L` low-pass pairs, `N` notches and `O` first-order high- and low-passes.
+#[derive(Clone, Copy)]
+pub(crate) struct Bank<T, const H: usize, const L: usize, const N: usize, const O: usize> {
+    high: [[T; 2]; H],
+    low: [[T; 2]; L],
+    notch: [[T; 3]; N],
+    first: [[T; 2]; O],
+    state: State<T, H, L, N, O>,
+}
+
+#[derive(Clone, Copy)]
+struct State<T, const H: usize, const L: usize, const N: usize, const O: usize> {
+    high: [[Lanes<T>; 2]; H],
+    low: [[Lanes<T>; 2]; L],
+    low_sum: [Lanes<T>; L],
+    notch: [[Lanes<T>; 2]; N],
+    first: [[Lanes<T>; 2]; O],
+}
+
+impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Bank<T, H, L, N, O> {
+    const ZERO: Lanes<T> = [T::ZERO; LANES];
+    /// Number of states.
+    pub(crate) const STATES: usize = 2 * (H + L + N + O);
+
+    fn new(high: &[HighPair], low: &[LowPair], design: &Design) -> Self {
+        let notch = design.notch.unwrap_or_default();
+        let (pull, pole) = design.first_order.unwrap_or_default();
+        let mut bank = Self {
+            high: [[T::ZERO; 2]; H],
+            low: [[T::ZERO; 2]; L],
+            notch: [[T::from_f64(notch.a1), T::from_f64(notch.a2), T::from_f64(notch.b1)]; N],
+            first: [[T::from_f64(pull), T::from_f64(pole)]; O],
+            state: State {
+                high: [[Self::ZERO; 2]; H],
+                low: [[Self::ZERO; 2]; L],
+                low_sum: [Self::ZERO; L],
+                notch: [[Self::ZERO; 2]; N],
+                first: [[Self::ZERO; 2]; O],
+            },
+        };
+        for (target, pair) in bank.high.iter_mut().zip(high) {
+            *target = [T::from_f64(pair.pull), T::from_f64(pair.damping)];
+        }
+        for (target, pair) in bank.low.iter_mut().zip(low) {
+            *target = [T::from_f64(pair.a1), T::from_f64(pair.a2)];
+        }
+        bank
+    }
+
+    /// Run over `steps` in place, from the last to the first if `backwards`.
+    #[inline(always)]
+    pub(crate) fn run(&mut self, steps: &mut [Lanes<T>], backwards: bool) {
+        let mut bank = *self;
+        if backwards {
+            for step in steps.iter_mut().rev() {
+                *step = bank.step(*step);
+            }
+        } else {
+            for step in steps.iter_mut() {
+                *step = bank.step(*step);
+            }
+        }
+        bank.flush();
+        self.state = bank.state;
+    }
+
+    #[inline(always)]
+    fn flush(&mut self) {
+        let state = &mut self.state;
+        for pair in &mut state.high {
+            *pair = [flushed(pair[0]), flushed(pair[1])];
+        }
+        for pair in &mut state.first {
+            *pair = [flushed(pair[0]), flushed(pair[1])];
+        }
+        for pair in &mut state.notch {
+            *pair = [flushed(pair[0]), flushed(pair[1])];
+        }
+        for (pair, sum) in state.low.iter_mut().zip(&mut state.low_sum) {
+            *pair = [flushed(pair[0]), flushed(pair[1])];
+            *sum = add(pair[0], pair[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn step(&mut self, x: Lanes<T>) -> Lanes<T> {
+        let state = &mut self.state;
+        let mut y = x;
+        for (&[pull, damping], [slope, level]) in self.high.iter().zip(&mut state.high) {
+            let push = mul(sub(y, *level), pull);
+            y = sub(push, mul(*slope, damping));
+            *level = add(*level, *slope);
+            *slope = add(*slope, y);
+        }
+        for (&[pull, pole], [level, last]) in self.first.iter().zip(&mut state.first) {
+            let rest = sub(y, *level);
+            *level = add(*level, mul(rest, pull));
+            let w = add(rest, mul(*last, pole));
+            y = add(w, *last);
+            *last = w;
+        }
+        for (&[a1, a2, b1], [w1, w2]) in self.notch.iter().zip(&mut state.notch) {
+            let w = sub(sub(y, mul(*w2, a2)), mul(*w1, a1));
+            y = add(add(w, *w2), mul(*w1, b1));
+            *w2 = *w1;
+            *w1 = w;
+        }
+        let lows = self.low.iter().zip(&mut state.low).zip(&mut state.low_sum);
+        for ((&[a1, a2], [w1, w2]), last_sum) in lows {
+            let w = sub(sub(y, mul(*w2, a2)), mul(*w1, a1));
+            let sum = add(w, *w1);
+            y = add(sum, *last_sum);
+            *last_sum = sum;
+            *w2 = *w1;
+            *w1 = w;
+        }
+        y
+    }
+
+    /// Take the steady state of a constant input and give the constant output.
+    fn settle(&mut self, x: &Lanes<T>) -> Lanes<T> {
+        self.load(&[Self::ZERO; MAX_STATES]);
+        let state = &mut self.state;
+        if let Some([_, level]) = state.high.first_mut() {
+            *level = *x;
+            return Self::ZERO;
+        }
+        if let Some([level, _]) = state.first.first_mut() {
+            *level = *x;
+            return Self::ZERO;
+        }
+        let mut y = *x;
+        for (coefficients, [w1, w2]) in self.notch.iter().zip(&mut state.notch) {
+            let [a1, a2, b1] = coefficients.map(Into::<f64>::into);
+            *w1 = mul(y, T::from_f64(1.0 / (1.0 + a1 + a2)));
+            *w2 = *w1;
+            y = mul(*w1, T::from_f64(2.0 + b1));
+        }
+        y
+    }
+
+    fn each_state(&mut self, mut work: impl FnMut(&mut Lanes<T>)) {
+        let state = &mut self.state;
+        let pairs = state.high.iter_mut().chain(&mut state.low);
+        let pairs = pairs.chain(&mut state.notch).chain(&mut state.first);
+        pairs.flatten().for_each(&mut work);
+        for (sum, [w1, w2]) in state.low_sum.iter_mut().zip(&state.low) {
+            *sum = add(*w1, *w2);
+        }
+    }
+
+    fn save(&mut self) -> [Lanes<T>; MAX_STATES] {
+        let mut saved = [Self::ZERO; MAX_STATES];
+        let mut places = saved.iter_mut();
+        self.each_state(|state| {
+            if let Some(place) = places.next() {
+                *place = *state;
+            }
+        });
+        saved
+    }
+
+    fn load(&mut self, saved: &[Lanes<T>; MAX_STATES]) {
+        let mut values = saved.iter();
+        self.each_state(|state| *state = values.next().copied().unwrap_or(Self::ZERO));
+    }
+}
+
+struct Pass<'a, T, const H: usize, const L: usize, const N: usize, const O: usize> {
+    bank: &'a mut Bank<T, H, L, N, O>,
+    steps: &'a mut [Lanes<T>],
+    backwards: bool,
+}
+
+impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Kernel
+    for Pass<'_, T, H, L, N, O>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.bank.run(self.steps, self.backwards);
+    }
+}
+
+/// The banks that there are: a few fixed sizes cover every order.
+#[derive(Clone, Copy)]
+enum AnyBank<T> {
+    Two(Bank<T, 2, 2, 0, 0>),
+    TwoAndNotch(Bank<T, 2, 2, 1, 0>),
+    One(Bank<T, 1, 1, 0, 0>),
+    First(Bank<T, 0, 0, 0, 1>),
+    HighOnly(Bank<T, 1, 0, 0, 0>),
+    NotchOnly(Bank<T, 0, 0, 1, 0>),
+}
+
+macro_rules! with_bank {
+    ($any:expr, $bank:ident => $body:expr) => {
+        match $any {
+            AnyBank::Two($bank) => $body,
+            AnyBank::TwoAndNotch($bank) => $body,
+            AnyBank::One($bank) => $body,
+            AnyBank::First($bank) => $body,
+            AnyBank::HighOnly($bank) => $body,
+            AnyBank::NotchOnly($bank) => $body,
+        }
+    };
+}
+
+fn states_of<T: Real, const H: usize, const L: usize, const N: usize, const O: usize>(
+    _: &Bank<T, H, L, N, O>,
+) -> usize {
+    Bank::<T, H, L, N, O>::STATES
+}
+
+/// The banks of one filter, in order.
+#[derive(Clone, Copy)]
+pub(crate) struct Cascade<T> {
+    banks: [Option<AnyBank<T>>; 3],
+}
+
+impl<T: Real> Cascade<T> {
+    pub(crate) fn new(design: &Design) -> Self {
+        let (high, low) = (&design.high[..design.high_pairs], &design.low[..design.low_pairs]);
+        let mut banks = [None; 3];
+        let mut places = banks.iter_mut();
+        let mut put = |bank| {
+            if let Some(place) = places.next() {
+                *place = Some(bank);
+            }
+        };
+        let mut notch = design.notch.is_some();
+        if low.is_empty() && !high.is_empty() {
+            put(AnyBank::HighOnly(Bank::new(high, low, design)));
+        }
+        for (high, low) in high.chunks(2).zip(low.chunks(2)) {
+            put(match high.len() {
+                1 => AnyBank::One(Bank::new(high, low, design)),
+                _ if std::mem::take(&mut notch) => {
+                    AnyBank::TwoAndNotch(Bank::new(high, low, design))
+                }
+                _ => AnyBank::Two(Bank::new(high, low, design)),
+            });
+        }
+        if design.first_order.is_some() {
+            put(AnyBank::First(Bank::new(&[], &[], design)));
+        }
+        if notch {
+            put(AnyBank::NotchOnly(Bank::new(&[], &[], design)));
+        }
+        Self { banks }
+    }
+
+    /// Run every bank over `steps` in place.
+    pub(crate) fn run(&mut self, steps: &mut [Lanes<T>], backwards: bool) {
+        for any in self.banks.iter_mut().flatten() {
+            with_bank!(any, bank => simd::vectorize(Pass { bank, steps, backwards }));
+        }
+    }
+
+    /// Start in the steady state of a constant input.
+    pub(crate) fn settle(&mut self, x: &Lanes<T>) {
+        let mut y = *x;
+        for any in self.banks.iter_mut().flatten() {
+            y = with_bank!(any, bank => bank.settle(&y));
+        }
+    }
+
+    /// Number of states, if all are in one bank.
+    pub(crate) fn states(&self) -> Option<usize> {
+        match &self.banks {
+            [Some(any), None, None] => Some(with_bank!(any, bank => states_of(bank))),
+            _ => None,
+        }
+    }
+
+    /// The states of the first bank.
+    pub(crate) fn save(&mut self) -> [Lanes<T>; MAX_STATES] {
+        let zero = [[T::ZERO; LANES]; MAX_STATES];
+        self.banks[0].as_mut().map_or(zero, |any| with_bank!(any, bank => bank.save()))
+    }
+
+    /// Replace the states of the first bank.
+    pub(crate) fn load(&mut self, saved: &[Lanes<T>; MAX_STATES]) {
+        if let Some(any) = &mut self.banks[0] {
+            with_bank!(any, bank => bank.load(saved));
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Forwards and backwards over a recording: its leads become lanes, its ends are extended.
+//!
+//! Up to sixteen leads are the lanes of one group. One to three leads would leave most lanes idle,
+//! so each is cut into stretches that run side by side; what a stretch lacks is the response to
+//! the states that the one before it ended in, which is linear and added afterwards.
+
+use super::cascade::{Cascade, LANES, Lanes, MAX_STATES, Real, add, mul};
+use super::design::Design;
+use crate::leads::{Leads, Sample};
+use crate::scratch;
+use crate::simd::{self, Kernel};
+
+const EDGE_S: f64 = 2.5;
+/// Steps that stay in the first-level cache while they are filled, filtered and read out.
+const BLOCK: usize = 128;
+/// Up to so many leads are cut into stretches, and no shorter than this.
+const FEW_LEADS: usize = 3;
+const LEAST_STRETCH: usize = 64;
+
+/// What becomes of the level that is taken off before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// The filter stops DC.
+    Dropped,
+    /// The filter passes DC: the level is added again.
+    Restored,
+}
+
+/// Filter `x` into `out` (of the same size) forwards and backwards.
+pub(crate) fn zero_phase<S: Sample>(
+    design: &Design,
+    x: &Leads<S>,
+    fs_hz: f64,
+    level: Level,
+    out: &mut [S],
+) {
+    let few = x.count() <= FEW_LEADS;
+    if S::IS_F32 && design.holds_in_f32 && !few {
+        filtered::<S, f32>(design, x, fs_hz, level, out);
+    } else {
+        filtered::<S, f64>(design, x, fs_hz, level, out);
+    }
+}
+
+fn filtered<S: Sample, T: Real>(
+    design: &Design,
+    x: &Leads<S>,
+    fs_hz: f64,
+    level: Level,
+    out: &mut [S],
+) {
+    let cascade = Cascade::<T>::new(design);
+    let samples = x.samples();
+    let pad = ((EDGE_S * fs_hz + 0.5) as usize).min(samples - 1);
+    let groups = x.data().chunks(LANES * samples).zip(out.chunks_mut(LANES * samples));
+    for (rows, out) in groups {
+        let leads = rows.len() / samples;
+        let plan = Plan::new(leads, samples, pad, cascade.states().is_some());
+        // Once for each direction; applied first, so that states stay far from subnormal numbers.
+        let gain = T::from_f64(design.gain * design.gain);
+        let group = Group { plan, rows, gain, levels: levels(rows, samples) };
+        group.run(cascade, level, out);
+    }
+}
+
+/// How leads lie in lanes: lane `lead * stretches + i` holds stretch `i` of a lead.
+#[derive(Clone, Copy)]
+struct Plan {
+    leads: usize,
+    samples: usize,
+    pad: usize,
+    stretches: usize,
+    steps: usize,
+    /// Steps before the extended lead begins, filled with its first value.
+    slack: usize,
+}
+
+impl Plan {
+    fn new(leads: usize, samples: usize, pad: usize, one_bank: bool) -> Self {
+        let whole = samples + 2 * pad;
+        let most = if leads <= FEW_LEADS && one_bank { LANES / leads } else { 1 };
+        let stretches = most.min(whole / LEAST_STRETCH).max(1);
+        let steps = whole.div_ceil(stretches);
+        Self { leads, samples, pad, stretches, steps, slack: steps * stretches - whole }
+    }
+
+    fn lanes(&self) -> usize {
+        self.leads * self.stretches
+    }
+
+    /// Lead of a lane, and where its first step lies relative to the first sample of the lead.
+    fn place(&self, lane: usize) -> (usize, isize) {
+        let (lead, stretch) = (lane / self.stretches, lane % self.stretches);
+        let before = (self.slack + self.pad).cast_signed();
+        (lead, (stretch * self.steps).cast_signed() - before)
+    }
+
+    /// The lane that a lane goes on from, if any.
+    fn before(&self, lane: usize, backwards: bool) -> Option<usize> {
+        let stretch = lane % self.stretches;
+        match backwards {
+            false if stretch > 0 => Some(lane - 1),
+            true if stretch + 1 < self.stretches => Some(lane + 1),
+            _ => None,
+        }
+    }
+}
+
+struct Group<'a, S, T> {
+    plan: Plan,
+    rows: &'a [S],
+    levels: [S; LANES],
+    gain: T,
+}
+
+impl<S: Sample, T: Real> Group<'_, S, T> {
+    fn run(&self, cascade: Cascade<T>, level: Level, out: &mut [S]) {
+        let steps = self.plan.steps;
+        let mut memory = scratch::leftover::<T>(steps * LANES);
+        let (lanes, _) = memory.as_chunks_mut::<LANES>();
+        if self.plan.stretches == 1 {
+            self.forwards(cascade, lanes);
+            self.backwards(cascade, lanes, |start, block| self.drain(start, block, level, out));
+        } else {
+            let joints = Joints::new(cascade, steps);
+            let end = self.forwards(cascade, lanes);
+            joints.add(&self.plan, &end, false, lanes);
+            let end = self.backwards(cascade, lanes, |_, _| ());
+            joints.add(&self.plan, &end, true, lanes);
+            for (i, block) in lanes.chunks_mut(BLOCK).enumerate() {
+                self.drain(i * BLOCK, block, level, out);
+            }
+        }
+    }
+
+    /// Fill and filter; the states at the end.
+    fn forwards(&self, mut cascade: Cascade<T>, lanes: &mut [Lanes<T>]) -> [Lanes<T>; MAX_STATES] {
+        for (i, block) in lanes.chunks_mut(BLOCK).enumerate() {
+            self.fill(i * BLOCK, block);
+            if i == 0 {
+                cascade.settle(&self.first_of_each(block, false));
+            }
+            cascade.run(block, false);
+        }
+        cascade.save()
+    }
+
+    /// Filter from the end and hand over each block that has samples in it; the states at the end.
+    fn backwards(
+        &self,
+        mut cascade: Cascade<T>,
+        lanes: &mut [Lanes<T>],
+        mut done: impl FnMut(usize, &mut [Lanes<T>]),
+    ) -> [Lanes<T>; MAX_STATES] {
+        if let Some(block) = lanes.last_chunk::<1>() {
+            cascade.settle(&self.first_of_each(block, true));
+        }
+        // Nothing before the first sample is wanted from a lane that is a whole lead.
+        let needless = if self.plan.stretches == 1 { self.plan.pad / BLOCK } else { 0 };
+        for (i, block) in lanes.chunks_mut(BLOCK).enumerate().skip(needless).rev() {
+            cascade.run(block, true);
+            done(i * BLOCK, block);
+        }
+        cascade.save()
+    }
+
+    /// The value that each lead begins with in its first lane; zero in the others.
+    fn first_of_each(&self, block: &[Lanes<T>], backwards: bool) -> Lanes<T> {
+        let mut first = block.first().copied().unwrap_or([T::ZERO; LANES]);
+        for (lane, value) in first.iter_mut().enumerate() {
+            if lane >= self.plan.lanes() || self.plan.before(lane, backwards).is_some() {
+                *value = T::ZERO;
+            }
+        }
+        first
+    }
+
+    fn fill(&self, start: usize, block: &mut [Lanes<T>]) {
+        let Plan { samples, pad, stretches, .. } = self.plan;
+        if stretches == 1 && start >= pad && start + block.len() <= pad + samples {
+            self.fill_inside(start - pad, block);
+            return;
+        }
+        let lanes = self.plan.lanes();
+        if lanes < LANES {
+            block.fill([T::ZERO; LANES]);
+        }
+        for lane in 0..lanes {
+            let (lead, place) = self.plan.place(lane);
+            self.fill_lane(lead, place + start.cast_signed(), lane, block);
+        }
+    }
+
+    /// Whole leads, four at a time; lanes without a lead repeat the last one.
+    fn fill_inside(&self, from: usize, block: &mut [Lanes<T>]) {
+        const QUAD: usize = 4;
+        let Plan { samples, leads, .. } = self.plan;
+        for quad in 0..LANES / QUAD {
+            let lead = |i: usize| (quad * QUAD + i).min(leads - 1);
+            let rows: [&[S]; QUAD] = std::array::from_fn(|i| {
+                let first = lead(i) * samples + from;
+                &self.rows[first..first + block.len()]
+            });
+            let levels: [T; QUAD] =
+                std::array::from_fn(|i| T::from_f64(self.levels[lead(i)].into()));
+            let zipped = rows[0].iter().zip(rows[1]).zip(rows[2]).zip(rows[3]);
+            for (step, (((a, b), c), d)) in block.iter_mut().zip(zipped) {
+                let (quads, _) = step.as_chunks_mut::<QUAD>();
+                let values = [*a, *b, *c, *d];
+                for i in 0..QUAD {
+                    quads[quad][i] = (T::from_f64(values[i].into()) - levels[i]) * self.gain;
+                }
+            }
+        }
+    }
+
+    /// Samples of one lead from `place` on, extended at both ends by their image in a point.
+    fn fill_lane(&self, lead: usize, place: isize, lane: usize, block: &mut [Lanes<T>]) {
+        let Plan { samples, pad, .. } = self.plan;
+        let row = &self.rows[lead * samples..(lead + 1) * samples];
+        let level = T::from_f64(self.levels[lead].into());
+        let value = |i: usize| (T::from_f64(row[i].into()) - level) * self.gain;
+        let (first, last) = (value(0), value(samples - 1));
+        let inside = place >= 0 && place as usize + block.len() <= samples;
+        if inside {
+            let row = &row[place as usize..place as usize + block.len()];
+            for (step, v) in block.iter_mut().zip(row) {
+                step[lane] = (T::from_f64((*v).into()) - level) * self.gain;
+            }
+            return;
+        }
+        for (i, step) in (place..).zip(block) {
+            let at = i.unsigned_abs();
+            step[lane] = if i < 0 {
+                first + first - value(at.min(pad))
+            } else if at < samples {
+                value(at)
+            } else {
+                last + last - value(2 * (samples - 1) - at)
+            };
+        }
+    }
+
+    /// Hand the samples of a block over to the leads they belong to.
+    fn drain(&self, start: usize, block: &mut [Lanes<T>], level: Level, out: &mut [S]) {
+        let samples = self.plan.samples;
+        for lane in 0..self.plan.lanes() {
+            let (lead, place) = self.plan.place(lane);
+            let place = place + start.cast_signed();
+            let skip = ((-place).max(0) as usize).min(block.len());
+            let from = (place.max(0) as usize).min(samples);
+            let len = (block.len() - skip).min(samples - from);
+            let row = &mut out[lead * samples + from..lead * samples + from + len];
+            let steps = &block[skip..skip + len];
+            let offset = match level {
+                Level::Dropped => T::ZERO,
+                Level::Restored => T::from_f64(self.levels[lead].into()),
+            };
+            for (target, step) in row.iter_mut().zip(steps) {
+                *target = S::from_f64((step[lane % LANES] + offset).into());
+            }
+        }
+    }
+}
+
+/// What one stretch owes to the one before it.
+struct Joints<T: Real> {
+    /// Response of the output to a unit of each state, by step: lane `k` belongs to state `k`.
+    responses: scratch::Buffer<T>,
+    /// The states after all steps that a unit of each state becomes, likewise.
+    carried: [Lanes<T>; MAX_STATES],
+    states: usize,
+}
+
+impl<T: Real> Joints<T> {
+    fn new(mut cascade: Cascade<T>, steps: usize) -> Self {
+        let states = cascade.states().unwrap_or(0);
+        let mut unit = [[T::ZERO; LANES]; MAX_STATES];
+        for (k, state) in unit.iter_mut().enumerate() {
+            state[k] = T::from_f64(1.0);
+        }
+        cascade.load(&unit);
+        let mut responses = scratch::zeros::<T>(steps * LANES);
+        let (lanes, _) = responses.as_chunks_mut::<LANES>();
+        for block in lanes.chunks_mut(BLOCK) {
+            cascade.run(block, false);
+        }
+        Self { carried: cascade.save(), responses, states }
+    }
+
+    /// Add to each lane the response to the states that the lane before it ended in.
+    fn add(
+        &self,
+        plan: &Plan,
+        end: &[Lanes<T>; MAX_STATES],
+        backwards: bool,
+        lanes: &mut [Lanes<T>],
+    ) {
+        let start = self.starts(plan, end, backwards);
+        let start = &start[..self.states];
+        let (responses, _) = self.responses.as_chunks::<LANES>();
+        simd::vectorize(Respond { start, responses, lanes, backwards });
+    }
+
+    /// The states in which each lane should have begun.
+    fn starts(
+        &self,
+        plan: &Plan,
+        end: &[Lanes<T>; MAX_STATES],
+        backwards: bool,
+    ) -> [Lanes<T>; MAX_STATES] {
+        let mut start = [[T::ZERO; LANES]; MAX_STATES];
+        let lanes = plan.lanes();
+        for i in 0..lanes {
+            let lane = if backwards { lanes - 1 - i } else { i };
+            let Some(before) = plan.before(lane, backwards) else { continue };
+            for state in 0..self.states {
+                let mut value = end[state][before];
+                for (carried, start) in self.carried[state].iter().zip(&start) {
+                    value = value + *carried * start[before];
+                }
+                start[state][lane] = value;
+            }
+        }
+        start
+    }
+}
+
+struct Respond<'a, T> {
+    start: &'a [Lanes<T>],
+    responses: &'a [Lanes<T>],
+    lanes: &'a mut [Lanes<T>],
+    backwards: bool,
+}
+
+impl<T: Real> Kernel for Respond<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let last = self.lanes.len() - 1;
+        for (i, response) in self.responses.iter().enumerate() {
+            let lane = &mut self.lanes[if self.backwards { last - i } else { i }];
+            let mut sum = *lane;
+            for (state, by) in self.start.iter().zip(response) {
+                sum = add(sum, mul(*state, *by));
+            }
+            *lane = sum;
+        }
+    }
+}
+
+/// A sample near the middle of each lead. An offset of 300 mV would cost single precision its
+/// digits; which value is taken off does not matter otherwise.
+fn levels<S: Sample>(rows: &[S], samples: usize) -> [S; LANES] {
+    const PROBES: usize = 31;
+    let mut levels = [S::ZERO; LANES];
+    for (level, row) in levels.iter_mut().zip(rows.chunks_exact(samples)) {
+        let mut probes = [0.0; PROBES];
+        for (i, probe) in probes.iter_mut().enumerate() {
+            *probe = row[(samples - 1) * i / (PROBES - 1)].into();
+        }
+        probes.sort_unstable_by(f64::total_cmp);
+        *level = S::from_f64(probes[PROBES / 2]);
+    }
+    levels
+}

@@ -1,0 +1,233 @@
+//! A rational resampler: one short filter for each phase of the output.
+
+use crate::error::Error;
+use crate::leads::{Leads, Sample};
+use crate::scratch::{self, Pooled};
+use crate::simd::{self, Kernel};
+use std::f64::consts::PI;
+use std::ops::{Add, Mul};
+
+/// Largest integer of a ratio of rates.
+const MOST: usize = 20_000;
+/// Zero crossings of the sinc on each side, and the shape of its window, as in `scipy`.
+const CROSSINGS: usize = 10;
+const BETA: f64 = 5.0;
+/// Outputs that are summed up side by side, in so many groups of a vector each.
+const LANES: usize = 16;
+const GROUPS: usize = 4;
+
+trait Real: Sample + Pooled + Add<Output = Self> + Mul<Output = Self> {}
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// Resample every lead, its ends extended by their image in a point.
+pub(super) fn resample<S: Sample>(
+    x: &Leads<S>,
+    fs_in: f64,
+    fs_out: f64,
+    out: &mut [S],
+) -> Result<(), Error> {
+    let (up, down) = ratio(fs_in, fs_out)?;
+    let rows = x.rows().zip(out.chunks_exact_mut(out.len() / x.count()));
+    if up == down {
+        rows.for_each(|(row, out)| out.copy_from_slice(row));
+    } else if S::IS_F32 {
+        let bank = FilterBank::<f32>::new(up, down);
+        rows.for_each(|(row, out)| bank.read(row, out));
+    } else {
+        let bank = FilterBank::<f64>::new(up, down);
+        rows.for_each(|(row, out)| bank.read(row, out));
+    }
+    Ok(())
+}
+
+/// `fs_out / fs_in` in lowest terms, by its continued fraction.
+fn ratio(fs_in: f64, fs_out: f64) -> Result<(usize, usize), Error> {
+    let wanted = fs_out / fs_in;
+    let (mut above, mut below) = ((0, 1), (1, 0));
+    let mut rest = wanted;
+    loop {
+        let whole = rest as usize;
+        let next =
+            (whole.saturating_mul(below.0) + above.0, whole.saturating_mul(below.1) + above.1);
+        (above, below) = (below, next);
+        let (up, down) = next;
+        if up > MOST || down > MOST {
+            let must = "a ratio of integers up to 20000 to fs_in for method polyphase";
+            return Err(Error::Parameter { name: "fs_out", must, value: fs_out });
+        }
+        if (up as f64 / down as f64 - wanted).abs() < 1e-12 * wanted {
+            return Ok((up, down));
+        }
+        rest = 1.0 / (rest - whole as f64);
+    }
+}
+
+/// The low-pass, cut into phases: output `up m + r` is `Σ taps[r][k] x[down m + starts[r] + k]`.
+struct FilterBank<T: Pooled> {
+    up: usize,
+    down: usize,
+    /// Samples that the filter reaches beyond a place.
+    reach: usize,
+    /// `up` rows of `width`.
+    taps: scratch::Buffer<T>,
+    width: usize,
+    /// First sample of each phase, counted from `reach` before the first sample.
+    starts: scratch::Buffer<usize>,
+}
+
+impl<T: Real> FilterBank<T> {
+    fn new(up: usize, down: usize) -> Self {
+        let half = CROSSINGS * up.max(down);
+        let reach = half / up + 1;
+        let width = 2 * half / up + 1;
+        let mut bank = Self {
+            up,
+            down,
+            reach,
+            taps: scratch::zeros(up * width),
+            width,
+            starts: scratch::zeros(up),
+        };
+        let gain = up as f64 / lowpass_sum(half, up.max(down));
+        for phase in 0..up {
+            // Place of the phase on the axis of the up-sampled signal, and its first sample there.
+            let place = phase * down;
+            let start = (place + reach * up - half).div_ceil(up);
+            bank.starts[phase] = start;
+            for k in 0..width {
+                let distance = ((start + k) * up).abs_diff(place + reach * up);
+                let tap =
+                    if distance <= half { lowpass(distance, half, up.max(down)) } else { 0.0 };
+                bank.taps[phase * width + k] = T::from_f64(gain * tap);
+            }
+        }
+        bank
+    }
+
+    fn read<S: Sample>(&self, row: &[S], out: &mut [S]) {
+        let level = row[row.len() / 2];
+        let (parts, length) = self.parted(row, level.into(), out.len());
+        for phase in 0..self.up {
+            let taps = &self.taps[phase * self.width..(phase + 1) * self.width];
+            let count = (out.len() + self.up - 1 - phase) / self.up;
+            for first in (0..count).step_by(GROUPS * LANES) {
+                let sums = simd::vectorize(Weighted {
+                    parts: &parts,
+                    length,
+                    down: self.down,
+                    start: self.starts[phase] + first * self.down,
+                    taps,
+                });
+                let frames = out[phase + first * self.up..].chunks_mut(self.up);
+                for (frame, sum) in frames.zip(sums.as_flattened()) {
+                    frame[0] = S::from_f64((*sum).into() + level.into());
+                }
+            }
+        }
+    }
+
+    /// The extended lead without its level, every `down`-th sample side by side, and the length of
+    /// each of these `down` parts.
+    fn parted<S: Sample>(
+        &self,
+        row: &[S],
+        level: f64,
+        n_out: usize,
+    ) -> (scratch::Buffer<T>, usize) {
+        let outputs = n_out.div_ceil(self.up).next_multiple_of(GROUPS * LANES);
+        let length = outputs + (self.down + self.width + self.reach).div_ceil(self.down) + 1;
+        let mut parts = scratch::leftover::<T>(self.down * length);
+        for (part, target) in parts.chunks_exact_mut(length).enumerate() {
+            // The first of these that is a sample, and which sample it is.
+            let inside = self.reach.saturating_sub(part).div_ceil(self.down).min(length);
+            let first = (inside * self.down + part).saturating_sub(self.reach).min(row.len());
+            let frames = row[first..].chunks(self.down);
+            let filled = (inside + frames.len()).min(length);
+            for (v, frame) in target[inside..].iter_mut().zip(frames) {
+                *v = T::from_f64(frame[0].into() - level);
+            }
+            for i in (0..inside).chain(filled..length) {
+                target[i] = T::from_f64(extended(row, i * self.down + part, self.reach) - level);
+            }
+        }
+        (parts, length)
+    }
+}
+
+/// The sample at `place - reach`; beyond the ends the image in a point, and at last its last value.
+fn extended<S: Sample>(row: &[S], place: usize, reach: usize) -> f64 {
+    let last = row.len() - 1;
+    if place < reach {
+        let image: f64 = row[(reach - place).min(last)].into();
+        return 2.0 * Into::<f64>::into(row[0]) - image;
+    }
+    let at = place - reach;
+    if at <= last {
+        return row[at].into();
+    }
+    let image: f64 = row[last - (at - last).min(last)].into();
+    2.0 * Into::<f64>::into(row[last]) - image
+}
+
+/// [`GROUPS`] times [`LANES`] outputs of one phase.
+struct Weighted<'a, T> {
+    parts: &'a [T],
+    length: usize,
+    down: usize,
+    start: usize,
+    taps: &'a [T],
+}
+
+impl<T: Real> Kernel for Weighted<'_, T> {
+    type Output = [[T; LANES]; GROUPS];
+
+    #[inline(always)]
+    fn call(self) -> [[T; LANES]; GROUPS] {
+        let mut sums = [[T::ZERO; LANES]; GROUPS];
+        for (k, tap) in self.taps.iter().enumerate() {
+            let place = self.start + k;
+            let from = place % self.down * self.length + place / self.down;
+            let source = self.parts.get(from..from + GROUPS * LANES).unwrap_or_default();
+            let (groups, _) = source.as_chunks::<LANES>();
+            let Some([a, b, c, d]) = groups.first_chunk::<GROUPS>() else { continue };
+            let [e, f, g, h] = sums;
+            sums = [plus(e, a, *tap), plus(f, b, *tap), plus(g, c, *tap), plus(h, d, *tap)];
+        }
+        sums
+    }
+}
+
+#[inline(always)]
+fn plus<T: Real>(sum: [T; LANES], values: &[T; LANES], tap: T) -> [T; LANES] {
+    let mut out = sum;
+    for i in 0..LANES {
+        out[i] = sum[i] + values[i] * tap;
+    }
+    out
+}
+
+/// A sinc with zeros every `spacing`, under a Kaiser window of `half` to each side.
+fn lowpass(distance: usize, half: usize, spacing: usize) -> f64 {
+    let along = distance as f64 / half as f64;
+    let window = bessel_i0(BETA * (1.0 - along * along).sqrt()) / bessel_i0(BETA);
+    let angle = PI * distance as f64 / spacing as f64;
+    if distance == 0 { window } else { window * angle.sin() / angle }
+}
+
+fn lowpass_sum(half: usize, spacing: usize) -> f64 {
+    let side: f64 = (1..=half).map(|distance| lowpass(distance, half, spacing)).sum();
+    lowpass(0, half, spacing) + 2.0 * side
+}
+
+/// Modified Bessel function of order zero, by its series.
+fn bessel_i0(x: f64) -> f64 {
+    let quarter = 0.25 * x * x;
+    let mut term = 1.0;
+    let mut sum = 1.0;
+    for k in 1..40 {
+        term *= quarter / f64::from(k * k);
+        sum += term;
+    }
+    sum
+}
