@@ -10,6 +10,7 @@ pub mod analyze;
 pub mod bands;
 pub mod error;
 pub mod filter;
+pub mod gaps;
 pub mod hrv;
 pub mod leads;
 pub mod order;

@@ -27,8 +27,8 @@ pub(crate) use each;
 /// Samples as they lie in the array.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a, S> {
-    data: &'a [S],
-    leads: usize,
+    pub(crate) data: &'a [S],
+    pub(crate) leads: usize,
     pub(crate) samples: usize,
 }
 

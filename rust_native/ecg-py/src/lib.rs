@@ -4,8 +4,11 @@
 //! panic of the core becomes a `NativeError`. Shapes and dtypes are settled in Python beforehand.
 
 mod arrays;
+mod batch;
 mod build;
+mod gaps;
 mod guard;
+mod logging;
 mod results;
 
 use arrays::{Rows, Signal, each};
@@ -23,7 +26,19 @@ mod native {
         resample_, segment_, signal_quality, standardize_,
     };
     #[pymodule_export]
+    use crate::batch::analyze_batch;
+    #[pymodule_export]
     use crate::build::build_info;
+    #[pymodule_export]
+    use crate::gaps::fill_gaps;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    #[expect(clippy::unnecessary_wraps)]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::logging::start();
+        Ok(())
+    }
 }
 
 #[pyfunction(name = "resample")]
@@ -167,7 +182,7 @@ fn analyze<'py>(
     };
     let analysis = each!(x, array => {
         let rows = Rows::of(&array)?;
-        guarded(py, || ecg_core::analyze(&rows.leads()?, &options))?
+        py.detach(|| batch::analyze_one(rows, &options)).0?
     });
     Ok(RawAnalysis::new(py, analysis))
 }

@@ -24,6 +24,7 @@ from .functions import (
     signal_quality,
     standardize,
 )
+from .gaps import Gap, fill_gaps
 from .types import (
     Anomaly,
     ECGAnalysisConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "ECGAnalysisResult",
     "ECGAnalyzerFFI",
     "ECGError",
+    "Gap",
     "HRVMetrics",
     "InvalidSignalError",
     "LeadQuality",
@@ -53,6 +55,7 @@ __all__ = [
     "bandpass",
     "build_info",
     "detect_r_peaks",
+    "fill_gaps",
     "hrv",
     "prepare_ecg_fm",
     "remove_baseline",

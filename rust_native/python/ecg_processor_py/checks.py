@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .errors import ConfigError, InvalidSignalError
 from .kernel import Signal
 
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 # What any acquisition device may use; analysis itself needs 100 to 2000 Hz.
 ANY_RATE_HZ = (10.0, 20_000.0)
@@ -23,8 +24,10 @@ def as_signal(signal: Any, what: str = "signal") -> tuple[Signal, int]:
     A contiguous float32 or float64 array is used where it lies (0 bytes copied).
 
     Raises:
-        InvalidSignalError: not numeric, empty, or neither one- nor two-dimensional.
+        InvalidSignalError: not numeric, empty, masked, or neither one- nor two-dimensional.
     """
+    if type(signal) is np.ndarray and _is_ready(signal):
+        return signal if signal.ndim == 2 else signal[np.newaxis], 0
     array = _as_array(signal, what)
     if array.dtype.kind not in "fiu":
         raise InvalidSignalError(
@@ -37,21 +40,45 @@ def as_signal(signal: Any, what: str = "signal") -> tuple[Signal, int]:
     if array.size == 0:
         raise InvalidSignalError(f"{what} is empty: shape {array.shape}")
     ready, copied = _as_contiguous_float(array)
-    return np.atleast_2d(ready), copied
+    return ready if ready.ndim == 2 else ready[np.newaxis], copied
+
+
+def _is_ready(array: NDArray[Any]) -> bool:
+    """Tell the common case quickly: other instances of the two types go the long way."""
+    dtype, flags = array.dtype, array.flags
+    return (
+        (dtype is FLOAT64 or dtype is FLOAT32)
+        and flags.c_contiguous
+        and flags.aligned
+        and 0 < array.ndim < 3
+        and array.size > 0
+    )
+
+
+def float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Give the type in which samples are worked on: float32 stays, the rest is float64."""
+    return FLOAT32 if dtype == FLOAT32 else FLOAT64
 
 
 def _as_array(signal: Any, what: str) -> NDArray[Any]:
+    if isinstance(signal, np.ma.MaskedArray) and np.ma.is_masked(signal):
+        raise InvalidSignalError(f"{what} has masked samples: fill short gaps with fill_gaps first")
     try:
         return np.asarray(signal)
-    except (ValueError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # An object may raise anything when asked for its array.
         raise InvalidSignalError(f"{what} is not an array of numbers: {error}") from error
 
 
 def _as_contiguous_float(array: NDArray[Any]) -> tuple[Signal, int]:
-    keep = array.dtype in (np.dtype(np.float32), np.dtype(np.float64))
-    if keep and array.flags.c_contiguous and array.flags.aligned:
+    dtype, flags = array.dtype, array.flags
+    # Equal in native byte order only.
+    keep = dtype in (FLOAT64, FLOAT32)
+    if keep and flags.c_contiguous and flags.aligned:
         return array, 0
-    copy = np.array(array, dtype=array.dtype if keep else np.float64, order="C", copy=True)
+    copy = np.array(array, dtype=dtype if keep else FLOAT64, order="C", copy=True)
     return copy, copy.nbytes
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import checks
 from .backend import choose
 from .errors import ConfigError, InvalidSignalError
+from .frozen import made
 from .kernel import RawHRV, RawQuality, Signal
 from .types import HRVMetrics, LeadQuality, SignalQuality
 
@@ -231,12 +232,17 @@ def hrv(rr_ms: ArrayLike, *, use_ffi: bool | None = None) -> HRVMetrics:
 def quality_of(raw: RawQuality) -> SignalQuality:
     """Turn a kernel's answer into `SignalQuality`."""
     score, leads = raw
-    return SignalQuality(score, tuple(LeadQuality(s, tuple(issues)) for s, issues in leads))
+    return SignalQuality(score, lead_qualities(leads))
+
+
+def lead_qualities(leads: list[tuple[float, list[str]]]) -> tuple[LeadQuality, ...]:
+    """Turn a kernel's answer about each lead into `LeadQuality`."""
+    return tuple([made(LeadQuality, {"score": s, "issues": tuple(i)}) for s, i in leads])
 
 
 def hrv_of(raw: RawHRV) -> HRVMetrics:
     """Turn a kernel's answer into `HRVMetrics`."""
-    return HRVMetrics(**raw)
+    return made(HRVMetrics, raw)
 
 
 def _shaped(result: Signal, like: Any) -> Signal:

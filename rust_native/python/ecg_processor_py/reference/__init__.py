@@ -4,7 +4,9 @@ Each function here is the twin of one in the Rust core and takes what a `kernel.
 """
 
 from .analysis import analyze
+from .batch import analyze_batch
 from .filters import bandpass, remove_baseline
+from .gaps import fill_gaps
 from .hrv import hrv
 from .preparation import prepare_ecg_fm, resample, segment, standardize
 from .quality import signal_quality
@@ -12,8 +14,10 @@ from .rpeaks import detect_r_peaks
 
 __all__ = [
     "analyze",
+    "analyze_batch",
     "bandpass",
     "detect_r_peaks",
+    "fill_gaps",
     "hrv",
     "prepare_ecg_fm",
     "remove_baseline",
