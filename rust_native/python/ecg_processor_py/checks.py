@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,11 @@ from .errors import ConfigError, InvalidSignalError
 from .kernel import Signal
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# With more rows than this, and more rows than columns, the rows are the samples.
+MOST_LEADS = 100
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+# What `float` would take, and nobody means as a number.
+NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, complex, np.complexfloating, np.ndarray)
 # What any acquisition device may use; analysis itself needs 100 to 2000 Hz.
 ANY_RATE_HZ = (10.0, 20_000.0)
 ANALYSIS_RATE_HZ = (100.0, 2000.0)
@@ -39,6 +44,11 @@ def as_signal(signal: Any, what: str = "signal") -> tuple[Signal, int]:
         )
     if array.size == 0:
         raise InvalidSignalError(f"{what} is empty: shape {array.shape}")
+    if array.ndim == 2 and MOST_LEADS < len(array) > array.shape[1]:
+        raise InvalidSignalError(
+            f"{what} of shape {array.shape} looks like (samples, leads): transpose it to "
+            "(leads, samples)"
+        )
     ready, copied = _as_contiguous_float(array)
     return ready if ready.ndim == 2 else ready[np.newaxis], copied
 
@@ -52,6 +62,7 @@ def _is_ready(array: NDArray[Any]) -> bool:
         and flags.aligned
         and 0 < array.ndim < 3
         and array.size > 0
+        and (array.ndim == 1 or len(array) <= MOST_LEADS)
     )
 
 
@@ -106,14 +117,29 @@ def number(value: Any, name: str, low: float, high: float) -> float:
     Raises:
         ConfigError: it is not a number, or outside.
     """
-    if isinstance(value, (bool, str, bytes)):
+    if isinstance(value, NO_NUMBERS):
         raise ConfigError(f"{name} must be a number, not {value!r}")
     try:
         result = float(value)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         raise ConfigError(f"{name} must be a number, not {value!r}") from error
     if not low <= result <= high:
         raise ConfigError(f"{name} must lie in [{low:g}, {high:g}], not {value!r}")
+    return result
+
+
+def integer(value: Any, name: str, low: int, high: int) -> int:
+    """Give `value` as an int within [low, high].
+
+    Raises:
+        ConfigError: it is not a whole number, or outside.
+    """
+    try:
+        result = operator.index(value)
+    except TypeError as error:
+        raise ConfigError(f"{name} must be a whole number, not {value!r}") from error
+    if isinstance(value, bool) or not low <= result <= high:
+        raise ConfigError(f"{name} must be a whole number in {low} to {high}, not {value!r}")
     return result
 
 
@@ -134,7 +160,7 @@ def order_of_leads(
     Raises:
         InvalidSignalError: names and rows differ in number, a lead is missing or named twice.
     """
-    names = [_folded(name) for name in lead_names]
+    names = _folded_names(lead_names)
     if len(names) != leads:
         raise InvalidSignalError(
             f"{len(names)} lead names for {leads} rows: the signal must be (leads, samples), "
@@ -150,6 +176,15 @@ def order_of_leads(
             f"{', '.join(STANDARD_LEADS)} (missing_leads='zero' fills some with zeros)"
         )
     return [None if lead in missing else names.index(lead.lower()) for lead in STANDARD_LEADS]
+
+
+def _folded_names(lead_names: Any) -> list[str]:
+    if isinstance(lead_names, str):
+        raise InvalidSignalError("lead_names must be a sequence of names, not one string")
+    try:
+        return [_folded(name) for name in lead_names]
+    except TypeError as error:
+        raise InvalidSignalError(f"lead_names must be a sequence of names: {error}") from error
 
 
 def _folded(name: Any) -> str:

@@ -8,7 +8,6 @@ among them) and `ConfigError` for parameters out of bounds.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -120,8 +119,6 @@ def prepare_ecg_fm(
     """
     if missing_leads not in ("refuse", "zero"):
         raise ConfigError(f"missing_leads must be 'refuse' or 'zero', not {missing_leads!r}")
-    if isinstance(lead_names, str):
-        raise InvalidSignalError("lead_names must be a sequence of names, not one string")
     signal, _ = checks.as_signal(x)
     rate = checks.sampling_rate(fs_hz)
     order = checks.order_of_leads(lead_names, len(signal), zero_missing=missing_leads == "zero")
@@ -160,10 +157,9 @@ def bandpass(
             f"low_hz < high_hz < {rate / 2:g} (half the sampling rate) must hold, not "
             f"{low:g} and {high:g}"
         )
-    if operator.index(order) not in range(1, 9):
-        raise ConfigError(f"order must lie in 1 to 8, not {order}")
+    whole_order = checks.integer(order, "order", 1, 8)
     _require_two_samples(signal)
-    return _shaped(choose(use_ffi)[0].bandpass(signal, rate, low, high, operator.index(order)), x)
+    return _shaped(choose(use_ffi)[0].bandpass(signal, rate, low, high, whole_order), x)
 
 
 def remove_baseline(

@@ -52,7 +52,7 @@ def fill_gaps(
     Raises:
         InvalidSignalError: a gap is longer, or the rest cannot be used (infinite, beyond 1000 mV).
     """
-    if isinstance(x, np.ma.MaskedArray):
+    if isinstance(x, np.ma.MaskedArray) and x.dtype.kind in "fiu":
         x = np.ma.filled(x.astype(checks.float_type(x.dtype)), np.nan)
     signal, _ = checks.as_signal(x)
     rate = checks.sampling_rate(fs_hz)
