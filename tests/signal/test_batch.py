@@ -17,6 +17,8 @@ from ecg_processor_py import (
     InvalidSignalError,
 )
 
+pytestmark = pytest.mark.integration
+
 CONFIG = ECGAnalysisConfig(sampling_rate=360.0)
 
 

@@ -198,6 +198,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.benchmark
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_time_grows_no_faster_than_the_input(kind):
     """Four times the samples take less than six times the CPU time, whatever they are."""

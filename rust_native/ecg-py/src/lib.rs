@@ -3,6 +3,8 @@
 //! Samples are read where they lie, the interpreter is released while the core works, and a
 //! panic of the core becomes a `NativeError`. Shapes and dtypes are settled in Python beforehand.
 
+#![deny(unsafe_code)]
+
 mod arrays;
 mod batch;
 mod build;
