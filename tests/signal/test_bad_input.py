@@ -5,7 +5,7 @@ import decimal
 import ecg_processor_py as ecg
 import numpy as np
 import pytest
-from ecg_processor_py import ConfigError, Gap, InvalidSignalError, fill_gaps
+from ecg_processor_py import ConfigError, Gap, InvalidSignalError, checks, fill_gaps
 
 RATE = 360.0
 CONFIG = ecg.ECGAnalysisConfig(sampling_rate=RATE)
@@ -213,6 +213,15 @@ def test_the_ends_of_the_range_work(analyzer, strip, rate):
 def test_a_wrong_order_is_refused(use_ffi, clean_lead, order):
     with pytest.raises(ConfigError, match="order must"):
         ecg.bandpass(clean_lead, RATE, order=order, use_ffi=use_ffi)
+
+
+def test_a_result_that_no_memory_holds_is_refused(use_ffi, monkeypatch):
+    x = np.zeros(4_000_000)
+    with pytest.raises(ConfigError, match=r"segments would take \d+ GB"):
+        ecg.segment(x, 500.0, 4000.0, 0.002, use_ffi=use_ffi)
+    monkeypatch.setattr(checks, "MEMORY_BYTES", 10**9)
+    with pytest.raises(ConfigError, match=r"resampling would take 64 GB"):
+        ecg.resample(x, 10.0, 20_000.0, use_ffi=use_ffi)
 
 
 @pytest.mark.parametrize("names", [None, 12, "I", [1] * 12, ["I"] * 12, ["X"] * 12, LEADS[:3]])

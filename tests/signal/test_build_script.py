@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+# Compiling on a busy machine takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).resolve().parents[2] / "rust_native"
 SCRIPT = ROOT / "scripts/build_ffi.sh"
 INTERPRETERS = ["3.10", "3.11", "3.12", "3.13"]
@@ -159,7 +162,6 @@ def test_a_toolchain_of_rustup_is_used(script):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_all_of_it_in_a_fresh_clone(script, checkout, python, tmp_path):
     done = script("--all")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -77,9 +77,13 @@ def test_a_binding_call_costs_less_than_10_us():
 def test_switching_hrv_and_anomalies_off_is_no_slower(lead):
     analyzer = ecg.ECGAnalyzerFFI(use_ffi=True)
     less = ecg.ECGAnalysisConfig(360.0, enable_hrv=False, enable_anomaly_detection=False)
-    assert _cpu_us(lambda: analyzer.analyze(lead, less), 10) < 1.1 * _cpu_us(
-        lambda: analyzer.analyze(lead, CONFIG), 10
-    )
+    best = {}
+    # In turns, so that both meet the same neighbours.
+    for _ in range(40):
+        for config in (less, CONFIG):
+            us = _cpu_us(lambda config=config: analyzer.analyze(lead, config), 3, 1)
+            best[config] = min(us, best.get(config, np.inf))
+    assert best[less] < 1.1 * best[CONFIG]
 
 
 MEMORY = """

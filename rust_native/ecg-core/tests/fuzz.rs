@@ -6,7 +6,7 @@
 
 use ecg_core::gaps::fill_gaps;
 use ecg_core::{Leads, Options, Sample, analyze};
-use ecg_core::{filter, hrv, prepare, quality, resample, rpeaks, segment, standardize};
+use ecg_core::{filter, hrv, order, prepare, quality, resample, rpeaks, segment, standardize};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -220,6 +220,33 @@ proptest! {
             prop_assert_eq!(y.len() % (prepare::LEADS * prepare::SEGMENT), 0);
             require_finite(&y)?;
         }
+    }
+
+    #[test]
+    fn medians_lie_within_and_moments_are_ordered(
+        values in proptest::collection::vec(-1e6_f64..1e6, 1..300), size in 0_usize..400
+    ) {
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let inside = |v: f64| least <= v && v <= most;
+        prop_assert!(inside(order::median_of(&mut values.clone())));
+        let running = order::running_median(&values, size);
+        prop_assert_eq!(running.len(), values.len());
+        prop_assert!(size == 0 || running.into_iter().all(inside));
+        prop_assert!((least - 1e-6..=most + 1e-6).contains(&order::mean(&values)));
+        let deviation = order::deviation(&values, 0);
+        prop_assert!(0.0 <= deviation && deviation <= (most - least) * (1.0 + 1e-9));
+    }
+
+    #[test]
+    fn order_statistics_of_odd_values_do_not_panic(
+        values in proptest::collection::vec(proptest::sample::select(ODD.to_vec()), 0..30),
+        size in 0_usize..40, ddof in 0_usize..5,
+    ) {
+        let _ = order::median_of(&mut values.clone());
+        prop_assert_eq!(order::running_median(&values, size).len(), values.len());
+        let _ = order::mean(&values);
+        let _ = order::deviation(&values, ddof);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ MOST_LEADS = 100
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 # What `float` would take, and nobody means as a number.
 NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, complex, np.complexfloating, np.ndarray)
+# Of the whole machine; without sysconf (Windows) an address space's worth.
+MEMORY_BYTES = (
+    os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**47
+)
 # What any acquisition device may use; analysis itself needs 100 to 2000 Hz.
 ANY_RATE_HZ = (10.0, 20_000.0)
 ANALYSIS_RATE_HZ = (100.0, 2000.0)
@@ -150,6 +155,17 @@ def sampling_rate(value: Any, name: str = "fs_hz", *, analysis: bool = False) ->
         ConfigError: it is not a number, or outside.
     """
     return number(value, name, *(ANALYSIS_RATE_HZ if analysis else ANY_RATE_HZ))
+
+
+def require_room(samples: float, like: Signal, what: str) -> None:
+    """Refuse a result that no memory holds: in Rust a failed allocation would end the process.
+
+    Raises:
+        ConfigError: it is larger than the memory of this machine.
+    """
+    size = samples * like.itemsize
+    if size > MEMORY_BYTES:
+        raise ConfigError(f"{what} would take {size / 1e9:.0f} GB of memory")
 
 
 def order_of_leads(

@@ -48,6 +48,7 @@ def resample(x: ArrayLike, fs_in: float, fs_out: float, *, use_ffi: bool | None 
     """
     signal, _ = checks.as_signal(x)
     rates = checks.sampling_rate(fs_in, "fs_in"), checks.sampling_rate(fs_out, "fs_out")
+    checks.require_room(signal.size * rates[1] / rates[0], signal, "resampling")
     return _shaped(choose(use_ffi)[0].resample(signal, *rates), x)
 
 
@@ -88,6 +89,8 @@ def segment(
     hop = window
     if stride is not None:
         hop = _samples(checks.number(stride, "stride", 0.0, 1e9) * rate, "stride")
+    count = (signal.shape[1] - window) // hop + 1
+    checks.require_room(count * len(signal) * window, signal, f"{count} segments")
     return choose(use_ffi)[0].segment(signal, window, hop)
 
 
