@@ -1,7 +1,10 @@
 """R peaks against reference annotations, with floors a little under what is reached."""
 
 import numpy as np
+import pytest
 from ecg_processor_py import detect_r_peaks
+
+pytestmark = pytest.mark.integration
 
 
 def _total(scores):

@@ -55,6 +55,7 @@ pub struct Analysis {
 pub fn analyze<S: Sample>(x: &Leads<S>, options: &Options) -> Result<Analysis, Error> {
     let fs_hz = options.fs_hz;
     require_analysable(x, fs_hz)?;
+    x.require_plausible(fs_hz)?;
     let bands = Bands::split(x, fs_hz);
     let r_peaks = find_peaks(&bands);
     let quality = judge(x, &bands, &r_peaks, options.noise_threshold)?;

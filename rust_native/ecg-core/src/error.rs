@@ -1,6 +1,10 @@
 //! The one error type of this crate.
 
+use crate::leads::MAX_ABS_MV;
 use std::fmt;
+
+/// What recorders store where a sample is missing.
+const MISSING: f64 = -32_768.0;
 
 /// Why a signal or a parameter cannot be used. The texts say what to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +34,24 @@ pub enum Error {
         sample: usize,
         /// The value, mV.
         value: f64,
+    },
+    /// Every lead swings further than a heart can move it.
+    Implausible {
+        /// Widest swing within a block, mV.
+        swing_mv: f64,
+        /// What is believed, mV.
+        most_mv: f64,
+    },
+    /// Samples are missing for longer than may be filled.
+    Gap {
+        /// Row of the lead.
+        lead: usize,
+        /// Where it starts, s.
+        start_s: f64,
+        /// Where it ends, s.
+        end_s: f64,
+        /// What may be filled, s.
+        longest_s: f64,
     },
     /// The recording is too short.
     TooShort {
@@ -109,12 +131,25 @@ impl fmt::Display for Error {
             }
             Self::NotFinite { lead, sample } => write!(
                 f,
-                "lead {lead} is not finite at sample {sample}: \
-                 interpolate or cut gaps before analysis"
+                "lead {lead} is not finite at sample {sample}: fill short gaps with fill_gaps, \
+                 cut the recording at long ones"
             ),
             Self::TooLarge { lead, sample, value } => write!(
                 f,
-                "lead {lead} has {value} mV at sample {sample}: check the units (mV expected)"
+                "lead {lead} has {value} mV at sample {sample}, no electrode shows more than \
+                 {MAX_ABS_MV}: {}",
+                likely_cause(*value)
+            ),
+            Self::Implausible { swing_mv, most_mv } => write!(
+                f,
+                "the leads swing by {swing_mv:.0} mV, no heart moves them by more than {most_mv}: \
+                 check the units (mV expected), this looks like microvolts or ADU; divide by \
+                 1000 or by the gain"
+            ),
+            Self::Gap { lead, start_s, end_s, longest_s } => write!(
+                f,
+                "lead {lead} has no samples from {start_s:.3} s to {end_s:.3} s, and only gaps up \
+                 to {longest_s} s are filled: cut there or raise longest_s"
             ),
             Self::TooShort { samples, fs_hz, least_s } => write!(
                 f,
@@ -136,6 +171,15 @@ impl fmt::Display for Error {
                 write!(f, "{name} must be {must}, not {value}")
             }
         }
+    }
+}
+
+/// What may have happened to a sample that no electrode shows.
+fn likely_cause(value: f64) -> &'static str {
+    if value == MISSING {
+        "-32768 marks a missing sample, fill it with fill_gaps(x, fs_hz, marker=-32768)"
+    } else {
+        "check the units (mV expected), microvolts and ADU must be divided by 1000 or by the gain"
     }
 }
 

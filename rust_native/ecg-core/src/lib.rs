@@ -13,6 +13,7 @@ pub mod chain;
 pub mod curves;
 pub mod error;
 pub mod filter;
+pub mod gaps;
 pub mod hrv;
 pub mod leads;
 pub mod order;

@@ -27,9 +27,9 @@ pub(crate) use each;
 /// Samples as they lie in the array.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a, S> {
-    data: &'a [S],
-    leads: usize,
-    samples: usize,
+    pub(crate) data: &'a [S],
+    pub(crate) leads: usize,
+    pub(crate) samples: usize,
 }
 
 impl<'a, S: Sample + Element> Rows<'a, S> {

@@ -28,17 +28,29 @@ pub(crate) fn build_info() -> BuildInfo {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-fn cpu_features() -> Vec<&'static str> {
-    let found = [
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("fma", is_x86_feature_detected!("fma")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
-    ];
-    found.iter().filter(|(_, present)| *present).map(|(name, _)| *name).collect()
+/// Name those that this processor has.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! found {
+    ($detected:ident: $($name:tt),*) => {
+        [$(($name, std::arch::$detected!($name))),*]
+            .into_iter()
+            .filter_map(|(name, present)| present.then_some(name))
+            .collect()
+    };
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
+fn cpu_features() -> Vec<&'static str> {
+    found!(is_x86_feature_detected:
+        "sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn cpu_features() -> Vec<&'static str> {
+    found!(is_aarch64_feature_detected: "neon", "fp16", "sve")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn cpu_features() -> Vec<&'static str> {
     Vec::new()
 }

@@ -9,27 +9,48 @@ pyo3::import_exception!(ecg_processor_py.errors, ConfigError);
 pyo3::import_exception!(ecg_processor_py.errors, InvalidSignalError);
 pyo3::import_exception!(ecg_processor_py.errors, NativeError);
 
+/// Why the core gave no answer.
+pub(crate) enum Failure {
+    /// It refused.
+    Refused(Error),
+    /// It panicked, with this message.
+    Panicked(String),
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) => match error.kind() {
+                ErrorKind::Signal => InvalidSignalError::new_err(error.to_string()),
+                ErrorKind::Config => ConfigError::new_err(error.to_string()),
+            },
+            Failure::Panicked(message) => NativeError::new_err(format!(
+                "the Rust core panicked, please report this: {message}"
+            )),
+        }
+    }
+}
+
 /// Run `work` without the interpreter lock.
-///
-/// Nothing that `work` borrows outlives a panic, hence `AssertUnwindSafe`. Without the guard a panic
-/// would reach Python as `PanicException`, which `except Exception` does not catch.
 pub(crate) fn guarded<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
-        Ok(done) => done.map_err(|error| raised(&error)),
-        Err(panic) => Err(NativeError::new_err(format!(
-            "the Rust core panicked, please report this: {}",
-            text(panic.as_ref())
-        ))),
-    }
+    Ok(py.detach(|| caught(work))?)
 }
 
-pub(crate) fn raised(error: &Error) -> PyErr {
-    match error.kind() {
-        ErrorKind::Signal => InvalidSignalError::new_err(error.to_string()),
-        ErrorKind::Config => ConfigError::new_err(error.to_string()),
+/// Turn a panic of `work` into a [`Failure`].
+///
+/// Nothing that `work` borrows outlives a panic, hence `AssertUnwindSafe`. Without the guard a panic
+/// would reach Python as `PanicException`, which `except Exception` does not catch.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(Failure::Refused),
+        Err(panic) => {
+            let message = text(panic.as_ref());
+            log::warn!(target: crate::logging::TARGET, "caught a panic: {message}");
+            Err(Failure::Panicked(message.to_owned()))
+        }
     }
 }
 

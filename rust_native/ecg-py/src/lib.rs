@@ -3,10 +3,15 @@
 //! Samples are read where they lie, the interpreter is released while the core works, and a
 //! panic of the core becomes a `NativeError`. Shapes and dtypes are settled in Python beforehand.
 
+#![deny(unsafe_code)]
+
 mod arrays;
 mod arrays_functions;
+mod batch;
 mod build;
+mod gaps;
 mod guard;
+mod logging;
 mod results;
 mod simd_path;
 
@@ -32,9 +37,20 @@ mod native {
         bandpass, notch, prepare_ecg_fm, remove_baseline, resample_, segment_, standardize_,
     };
     #[pymodule_export]
+    use crate::batch::analyze_batch;
+    #[pymodule_export]
     use crate::build::build_info;
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
+    use crate::gaps::fill_gaps;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    #[expect(clippy::unnecessary_wraps)]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::logging::start();
+        Ok(())
+    }
 }
 
 #[pyfunction]
@@ -131,7 +147,7 @@ fn analyze<'py>(
     };
     let analysis = each!(x, array => {
         let rows = Rows::of(&array)?;
-        guarded(py, || ecg_core::analyze(&rows.leads()?, &options))?
+        py.detach(|| batch::analyze_one(rows, &options)).0?
     });
     Ok(RawAnalysis::new(py, analysis))
 }

@@ -27,6 +27,7 @@ from .functions import (
     signal_quality,
     standardize,
 )
+from .gaps import Gap, fill_gaps
 from .simd import available_simd_paths, force_simd_path, simd_path
 from .types import (
     Anomaly,
@@ -47,6 +48,7 @@ __all__ = [
     "ECGAnalysisResult",
     "ECGAnalyzerFFI",
     "ECGError",
+    "Gap",
     "HRVMetrics",
     "InvalidSignalError",
     "LeadQuality",
@@ -58,6 +60,7 @@ __all__ = [
     "bandpass",
     "build_info",
     "detect_r_peaks",
+    "fill_gaps",
     "find_anomalies",
     "force_simd_path",
     "hrv",

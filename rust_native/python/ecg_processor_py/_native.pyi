@@ -6,15 +6,17 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernel import RawAnalysis, RawAnomaly, RawHRV, RawQuality, Signal
+from .kernel import RawAnalysis, RawAnomaly, RawGap, RawHRV, RawItem, RawQuality, Signal
 
 __all__ = [
     "_panic_for_test",
     "analyze",
+    "analyze_batch",
     "available_simd_paths",
     "bandpass",
     "build_info",
     "detect_r_peaks",
+    "fill_gaps",
     "find_anomalies",
     "force_simd_path",
     "hrv",
@@ -81,6 +83,19 @@ def analyze(
     noise_threshold: float,
     min_signal_quality: float,
 ) -> RawAnalysis: ...
+def analyze_batch(
+    signals: Sequence[Signal],
+    fs_hz: float,
+    enable_hrv: bool,
+    enable_anomaly_detection: bool,
+    min_heart_rate: float,
+    max_heart_rate: float,
+    noise_threshold: float,
+    min_signal_quality: float,
+) -> list[RawItem]: ...
+def fill_gaps(
+    x: Signal, fs_hz: float, longest_s: float, marker: float | None
+) -> tuple[Signal, list[RawGap]]: ...
 def build_info() -> _BuildInfo: ...
 def simd_path() -> str: ...
 def available_simd_paths() -> list[str]: ...

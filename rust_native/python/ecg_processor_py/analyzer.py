@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
 from . import checks
 from .backend import choose
-from .errors import ConfigError, ECGError
-from .functions import hrv_of, quality_of
-from .kernel import ALGORITHM_VERSION, RawAnalysis, Signal
+from .errors import ConfigError, ECGError, InvalidSignalError
+from .frozen import made
+from .functions import hrv_of, lead_qualities
+from .kernel import ALGORITHM_VERSION, RawAnalysis, RawItem, Signal
 from .stats import AnalyzerStats
 from .types import Anomaly, BackendName, ECGAnalysisConfig, ECGAnalysisResult
 
 __all__ = ["ECGAnalyzerFFI"]
 
 BatchResults = list[ECGAnalysisResult | ECGError]
+# What `Kernel.analyze` takes after the signal.
+Options = tuple[float, bool, bool, float, float, float, float]
+
+DEFAULT = ECGAnalysisConfig()
 
 
 class ECGAnalyzerFFI:
@@ -51,18 +55,20 @@ class ECGAnalyzerFFI:
 
         Args:
             signal: `(samples,)` or `(leads, samples)` in mV, at least 1 s. Contiguous float32 and
-                float64 arrays are read where they lie; do not write to them meanwhile.
+                float64 arrays are read where they lie; do not write to them meanwhile. Gaps (NaN,
+                masked samples, markers such as -32768) are for `fill_gaps` beforehand.
             config: how; the default has 500 Hz.
 
         Raises:
-            InvalidSignalError: the samples cannot be analysed, NaN and infinities among them.
+            InvalidSignalError: the samples cannot be analysed: NaN and infinities, beyond 1000 mV,
+                or every lead swings by more than 50 mV, as microvolts and ADU taken for mV do.
         """
         config = _config(config)
         copied = 0
         start = time.perf_counter()
         try:
             ready, copied = checks.as_signal(signal)
-            raw = self._run(ready, config)
+            raw = self._kernel.analyze(ready, *_options(config))
         except BaseException:
             self._stats.record(self._backend, copied, None)
             raise
@@ -81,24 +87,28 @@ class ECGAnalyzerFFI:
 
     def analyze_batch(
         self,
-        signals: Sequence[ArrayLike],
+        signals: Iterable[ArrayLike],
         config: ECGAnalysisConfig | None = None,
         on_error: Literal["raise", "return"] = "raise",
     ) -> list[Any]:
         """Analyse several recordings on all cores, order kept.
 
-        All of them are analysed, whatever happens to one.
+        All of them are analysed, whatever happens to one. Rust takes as many threads as there are
+        cores, or `RAYON_NUM_THREADS`.
 
         Args:
             signals: recordings, each as in `analyze`; their lengths may differ.
             config: the same for all.
             on_error: "return" puts the error in the place of the result; "raise" raises the first
                 one at the end, and its `batch_results` holds the others' results.
+
+        Raises:
+            InvalidSignalError: `signals` is no sequence, or one of them cannot be analysed.
         """
         if on_error not in ("raise", "return"):
             raise ConfigError(f"on_error must be 'raise' or 'return', not {on_error!r}")
         config = _config(config)
-        results = self._all(signals, config)
+        results = self._all(_listed(signals), config)
         if on_error == "raise":
             for index, result in enumerate(results):
                 if isinstance(result, ECGError):
@@ -110,65 +120,86 @@ class ECGAnalyzerFFI:
         """Give the counters since the last reset.
 
         Returns:
-            `total`, `errors`, `ffi_usage_rate`, `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms` (of
+            `total` and `errors` (a recording of a batch counts as a call), `calls` (for each
+            backend), `ffi_usage_rate` (0 to 1), `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms` (of
             successful calls; percentiles of the latest 10 000), `bytes_copied`, `backend`.
         """
         return {**self._stats.snapshot(), "backend": self._backend}
 
-    def reset_stats(self) -> None:
-        """Set the counters back to zero."""
-        self._stats.reset()
-
-    def _run(self, signal: Signal, config: ECGAnalysisConfig) -> RawAnalysis:
-        return self._kernel.analyze(
-            signal,
-            float(config.sampling_rate),
-            bool(config.enable_hrv),
-            bool(config.enable_anomaly_detection),
-            float(config.min_heart_rate),
-            float(config.max_heart_rate),
-            float(config.noise_threshold),
-            float(config.min_signal_quality),
-        )
+    def reset_stats(self) -> dict[str, Any]:
+        """Set the counters back to zero, and give what they were: no call is lost in between."""
+        return {**self._stats.reset(), "backend": self._backend}
 
     def _all(self, signals: Sequence[ArrayLike], config: ECGAnalysisConfig) -> BatchResults:
-        from concurrent.futures import ThreadPoolExecutor
+        ready, copied = _all_ready(signals)
+        usable = [signal for signal in ready if not isinstance(signal, ECGError)]
+        found = iter(self._kernel.analyze_batch(usable, *_options(config)))
+        items: list[RawItem] = [
+            (signal, 0.0) if isinstance(signal, ECGError) else next(found) for signal in ready
+        ]
+        elapsed_ms = [None if isinstance(raw, ECGError) else ms for raw, ms in items]
+        self._stats.record_all(self._backend, copied, elapsed_ms)
+        return [
+            raw if isinstance(raw, ECGError) else _result(raw, config, self._backend, ms)
+            for raw, ms in items
+        ]
 
-        def one(signal: ArrayLike) -> ECGAnalysisResult | ECGError:
-            try:
-                return self.analyze(signal, config)
-            except ECGError as error:
-                return error
 
-        workers = min(len(signals), os.cpu_count() or 1)
-        if workers < 2:
-            return [one(signal) for signal in signals]
-        with ThreadPoolExecutor(workers, thread_name_prefix="ecg") as pool:
-            return list(pool.map(one, signals))
+def _listed(signals: Iterable[ArrayLike]) -> list[ArrayLike]:
+    try:
+        return list(signals)
+    except TypeError as error:
+        raise InvalidSignalError(f"signals must be a sequence of recordings: {error}") from error
+
+
+def _all_ready(signals: Sequence[ArrayLike]) -> tuple[list[Signal | ECGError], int]:
+    """Each as a kernel takes it, or why not; and the bytes copied."""
+    both = [_ready_or_error(signal) for signal in signals]
+    return [ready for ready, _ in both], sum(copied for _, copied in both)
+
+
+def _ready_or_error(signal: ArrayLike) -> tuple[Signal | ECGError, int]:
+    try:
+        return checks.as_signal(signal)
+    except ECGError as error:
+        return error, 0
 
 
 def _config(config: ECGAnalysisConfig | None) -> ECGAnalysisConfig:
     if config is None:
-        return ECGAnalysisConfig()
+        return DEFAULT
     if not isinstance(config, ECGAnalysisConfig):
         raise ConfigError(f"config must be an ECGAnalysisConfig, not {type(config).__name__}")
     return config
 
 
+def _options(config: ECGAnalysisConfig) -> Options:
+    return (
+        float(config.sampling_rate),
+        bool(config.enable_hrv),
+        bool(config.enable_anomaly_detection),
+        float(config.min_heart_rate),
+        float(config.max_heart_rate),
+        float(config.noise_threshold),
+        float(config.min_signal_quality),
+    )
+
+
 def _result(
     raw: RawAnalysis, config: ECGAnalysisConfig, backend: BackendName, elapsed_ms: float
 ) -> ECGAnalysisResult:
-    quality = quality_of(raw["quality"])
-    return ECGAnalysisResult(
-        heart_rate=raw["heart_rate"],
-        rr_intervals=raw["rr_ms"],
-        qrs_peaks=raw["r_peaks"],
-        hrv_metrics=None if raw["hrv"] is None else hrv_of(raw["hrv"]),
-        anomalies=tuple(Anomaly(*anomaly) for anomaly in raw["anomalies"]),
-        signal_quality=quality.score,
-        lead_quality=quality.leads,
-        processing_time_ms=elapsed_ms,
-        algorithm_version=ALGORITHM_VERSION,
-        processing_backend=backend,
-        config=config,
-    )
+    score, leads = raw["quality"]
+    fields = {
+        "heart_rate": raw["heart_rate"],
+        "rr_intervals": raw["rr_ms"],
+        "qrs_peaks": raw["r_peaks"],
+        "hrv_metrics": None if raw["hrv"] is None else hrv_of(raw["hrv"]),
+        "anomalies": tuple([Anomaly(*anomaly) for anomaly in raw["anomalies"]]),
+        "signal_quality": score,
+        "lead_quality": lead_qualities(leads),
+        "processing_time_ms": elapsed_ms,
+        "algorithm_version": ALGORITHM_VERSION,
+        "processing_backend": backend,
+        "config": config,
+    }
+    return made(ECGAnalysisResult, fields)

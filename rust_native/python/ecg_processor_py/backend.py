@@ -15,7 +15,10 @@ from .types import BackendName
 logger = logging.getLogger("ecg_processor_py")
 
 DISABLE = "ECG_DISABLE_FFI"
-HOW_TO_BUILD = "build it with `pip install ./rust_native` (needs a Rust toolchain)"
+HOW_TO_BUILD = (
+    "build it with `rust_native/scripts/build_ffi.sh --build --install-wheel` or "
+    "`pip install ./rust_native` (needs a Rust toolchain)"
+)
 
 
 def choose(use_ffi: bool | None) -> tuple[Kernel, BackendName]:

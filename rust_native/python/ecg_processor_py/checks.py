@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +13,16 @@ from numpy.typing import NDArray
 from .errors import ConfigError, InvalidSignalError
 from .kernel import Signal
 
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# With more rows than this, and more rows than columns, the rows are the samples.
+MOST_LEADS = 100
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+# What `float` would take, and nobody means as a number.
+NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, complex, np.complexfloating, np.ndarray)
+# Of the whole machine; without sysconf (Windows) an address space's worth.
+MEMORY_BYTES = (
+    os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**47
+)
 # What any acquisition device may use; analysis itself needs 100 to 2000 Hz.
 ANY_RATE_HZ = (10.0, 20_000.0)
 ANALYSIS_RATE_HZ = (100.0, 2000.0)
@@ -23,8 +34,10 @@ def as_signal(signal: Any, what: str = "signal") -> tuple[Signal, int]:
     A contiguous float32 or float64 array is used where it lies (0 bytes copied).
 
     Raises:
-        InvalidSignalError: not numeric, empty, or neither one- nor two-dimensional.
+        InvalidSignalError: not numeric, empty, masked, or neither one- nor two-dimensional.
     """
+    if type(signal) is np.ndarray and _is_ready(signal):
+        return signal if signal.ndim == 2 else signal[np.newaxis], 0
     array = _as_array(signal, what)
     if array.dtype.kind not in "fiu":
         raise InvalidSignalError(
@@ -36,22 +49,52 @@ def as_signal(signal: Any, what: str = "signal") -> tuple[Signal, int]:
         )
     if array.size == 0:
         raise InvalidSignalError(f"{what} is empty: shape {array.shape}")
+    if array.ndim == 2 and MOST_LEADS < len(array) > array.shape[1]:
+        raise InvalidSignalError(
+            f"{what} of shape {array.shape} looks like (samples, leads): transpose it to "
+            "(leads, samples)"
+        )
     ready, copied = _as_contiguous_float(array)
-    return np.atleast_2d(ready), copied
+    return ready if ready.ndim == 2 else ready[np.newaxis], copied
+
+
+def _is_ready(array: NDArray[Any]) -> bool:
+    """Tell the common case quickly: other instances of the two types go the long way."""
+    dtype, flags = array.dtype, array.flags
+    return (
+        (dtype is FLOAT64 or dtype is FLOAT32)
+        and flags.c_contiguous
+        and flags.aligned
+        and 0 < array.ndim < 3
+        and array.size > 0
+        and (array.ndim == 1 or len(array) <= MOST_LEADS)
+    )
+
+
+def float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Give the type in which samples are worked on: float32 stays, the rest is float64."""
+    return FLOAT32 if dtype == FLOAT32 else FLOAT64
 
 
 def _as_array(signal: Any, what: str) -> NDArray[Any]:
+    if isinstance(signal, np.ma.MaskedArray) and np.ma.is_masked(signal):
+        raise InvalidSignalError(f"{what} has masked samples: fill short gaps with fill_gaps first")
     try:
         return np.asarray(signal)
-    except (ValueError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # An object may raise anything when asked for its array.
         raise InvalidSignalError(f"{what} is not an array of numbers: {error}") from error
 
 
 def _as_contiguous_float(array: NDArray[Any]) -> tuple[Signal, int]:
-    keep = array.dtype in (np.dtype(np.float32), np.dtype(np.float64))
-    if keep and array.flags.c_contiguous and array.flags.aligned:
+    dtype, flags = array.dtype, array.flags
+    # Equal in native byte order only.
+    keep = dtype in (FLOAT64, FLOAT32)
+    if keep and flags.c_contiguous and flags.aligned:
         return array, 0
-    copy = np.array(array, dtype=array.dtype if keep else np.float64, order="C", copy=True)
+    copy = np.array(array, dtype=dtype if keep else FLOAT64, order="C", copy=True)
     return copy, copy.nbytes
 
 
@@ -98,14 +141,29 @@ def number(value: Any, name: str, low: float, high: float) -> float:
     Raises:
         ConfigError: it is not a number, or outside.
     """
-    if isinstance(value, (bool, str, bytes)):
+    if isinstance(value, NO_NUMBERS):
         raise ConfigError(f"{name} must be a number, not {value!r}")
     try:
         result = float(value)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         raise ConfigError(f"{name} must be a number, not {value!r}") from error
     if not low <= result <= high:
         raise ConfigError(f"{name} must lie in [{low:g}, {high:g}], not {value!r}")
+    return result
+
+
+def integer(value: Any, name: str, low: int, high: int) -> int:
+    """Give `value` as an int within [low, high].
+
+    Raises:
+        ConfigError: it is not a whole number, or outside.
+    """
+    try:
+        result = operator.index(value)
+    except TypeError as error:
+        raise ConfigError(f"{name} must be a whole number, not {value!r}") from error
+    if isinstance(value, bool) or not low <= result <= high:
+        raise ConfigError(f"{name} must be a whole number in {low} to {high}, not {value!r}")
     return result
 
 
@@ -118,6 +176,17 @@ def sampling_rate(value: Any, name: str = "fs_hz", *, analysis: bool = False) ->
     return number(value, name, *(ANALYSIS_RATE_HZ if analysis else ANY_RATE_HZ))
 
 
+def require_room(samples: float, like: Signal, what: str) -> None:
+    """Refuse a result that no memory holds: in Rust a failed allocation would end the process.
+
+    Raises:
+        ConfigError: it is larger than the memory of this machine.
+    """
+    size = samples * like.itemsize
+    if size > MEMORY_BYTES:
+        raise ConfigError(f"{what} would take {size / 1e9:.0f} GB of memory")
+
+
 def order_of_leads(
     lead_names: Sequence[str], leads: int, *, zero_missing: bool
 ) -> list[int | None]:
@@ -126,7 +195,7 @@ def order_of_leads(
     Raises:
         InvalidSignalError: names and rows differ in number, a lead is missing or named twice.
     """
-    names = [_folded(name) for name in lead_names]
+    names = _folded_names(lead_names)
     if len(names) != leads:
         raise InvalidSignalError(
             f"{len(names)} lead names for {leads} rows: the signal must be (leads, samples), "
@@ -142,6 +211,15 @@ def order_of_leads(
             f"{', '.join(STANDARD_LEADS)} (missing_leads='zero' fills some with zeros)"
         )
     return [None if lead in missing else names.index(lead.lower()) for lead in STANDARD_LEADS]
+
+
+def _folded_names(lead_names: Any) -> list[str]:
+    if isinstance(lead_names, str):
+        raise InvalidSignalError("lead_names must be a sequence of names, not one string")
+    try:
+        return [_folded(name) for name in lead_names]
+    except TypeError as error:
+        raise InvalidSignalError(f"lead_names must be a sequence of names: {error}") from error
 
 
 def _folded(name: Any) -> str:

@@ -10,7 +10,6 @@ they cannot use (NaN and infinities among them) and `ConfigError` for parameters
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import checks, outputs
 from .backend import choose
 from .errors import ConfigError, InvalidSignalError
+from .frozen import made
 from .kernel import RawHRV, RawQuality, Signal
 from .reference.limits import require_duration
 from .reference.preparation import ECG_FM_HZ, ECG_FM_SAMPLES, ECG_FM_SECONDS
@@ -75,6 +75,7 @@ def resample(
             f"{signal.shape[1]} samples at {rates[0]:g} Hz are too few to resample to "
             f"{rates[1]:g} Hz"
         )
+    checks.require_room(signal.size * rates[1] / rates[0], signal, "resampling")
     target = outputs.target(out, (*np.shape(x)[:-1], n_out), signal.dtype, signal)
     choose(use_ffi)[0].resample(signal, *rates, method == "polyphase", target)
     return target
@@ -124,6 +125,7 @@ def segment(
         hop = _samples(checks.number(stride, "stride", 0.0, 1e9) * rate, "stride")
     leads, samples = signal.shape
     count = 0 if samples < window else (samples - window) // hop + 1
+    checks.require_room(count * leads * window, signal, f"{count} segments")
     target = outputs.target(out, (count, leads, window), signal.dtype, signal)
     choose(use_ffi)[0].segment(signal, window, hop, target)
     return target
@@ -159,8 +161,6 @@ def prepare_ecg_fm(
     """
     if missing_leads not in ("refuse", "zero"):
         raise ConfigError(f"missing_leads must be 'refuse' or 'zero', not {missing_leads!r}")
-    if isinstance(lead_names, str):
-        raise InvalidSignalError("lead_names must be a sequence of names, not one string")
     signal, _ = checks.as_signal(x)
     rate = checks.sampling_rate(fs_hz)
     order = checks.order_of_leads(lead_names, len(signal), zero_missing=missing_leads == "zero")
@@ -208,15 +208,14 @@ def bandpass(
             f"low_hz < high_hz < {0.499 * rate:g} (half the sampling rate) must hold, not "
             f"{low:g} and {high:g}"
         )
-    if operator.index(order) not in range(1, 9):
-        raise ConfigError(f"order must lie in 1 to 8, not {order}")
+    whole_order = checks.integer(order, "order", 1, 8)
     mains, q = None, 30.0
     if notch_hz is not None:
         mains, q = _mains(notch_hz, "notch_hz", rate), _quality(notch_q, "notch_q")
     _require_two_samples(signal)
     target = outputs.target(out, np.shape(x), signal.dtype, signal)
     kernel = choose(use_ffi)[0]
-    kernel.bandpass(signal, rate, low, high, operator.index(order), mains, q, target)
+    kernel.bandpass(signal, rate, low, high, whole_order, mains, q, target)
     return target
 
 
@@ -393,12 +392,17 @@ def find_anomalies(
 def quality_of(raw: RawQuality) -> SignalQuality:
     """Turn a kernel's answer into `SignalQuality`."""
     score, leads = raw
-    return SignalQuality(score, tuple(LeadQuality(s, tuple(issues)) for s, issues in leads))
+    return SignalQuality(score, lead_qualities(leads))
+
+
+def lead_qualities(leads: list[tuple[float, list[str]]]) -> tuple[LeadQuality, ...]:
+    """Turn a kernel's answer about each lead into `LeadQuality`."""
+    return tuple([made(LeadQuality, {"score": s, "issues": tuple(i)}) for s, i in leads])
 
 
 def hrv_of(raw: RawHRV) -> HRVMetrics:
     """Turn a kernel's answer into `HRVMetrics`."""
-    return HRVMetrics(**raw)
+    return made(HRVMetrics, raw)
 
 
 def _marks(unlike: ArrayLike | None, beats: int) -> NDArray[np.bool_] | None:

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ECGError
+
 ALGORITHM_VERSION = "0.1.0"
 
 # float32 or float64; a kernel answers in the dtype it was asked in.
@@ -50,6 +52,12 @@ class RawAnalysis(TypedDict):
     hrv: RawHRV | None
     anomalies: list[RawAnomaly]
     quality: RawQuality
+
+
+# (lead, first missing sample, sample after the last)
+RawGap = tuple[int, int, int]
+# (what came of one recording of a batch, ms)
+RawItem = tuple[RawAnalysis | ECGError, float]
 
 
 class Kernel(Protocol):
@@ -132,3 +140,21 @@ class Kernel(Protocol):
         min_signal_quality: float,
     ) -> RawAnalysis:
         """Beats, rate, variability, anomalies and quality."""
+
+    def analyze_batch(
+        self,
+        signals: Sequence[Signal],
+        fs_hz: float,
+        enable_hrv: bool,
+        enable_anomaly_detection: bool,
+        min_heart_rate: float,
+        max_heart_rate: float,
+        noise_threshold: float,
+        min_signal_quality: float,
+    ) -> list[RawItem]:
+        """Each as `analyze` gives it, on all cores, order kept; errors in their places."""
+
+    def fill_gaps(
+        self, x: Signal, fs_hz: float, longest_s: float, marker: float | None
+    ) -> tuple[Signal, list[RawGap]]:
+        """Fill short runs of NaN and of `marker`; tell where."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -52,6 +52,9 @@ class ECGAnalysisConfig:
     max_heart_rate: float = 200.0
     noise_threshold: float = 0.1
     min_signal_quality: float = 0.3
+
+    # Unknown fields are refused by pydantic, too.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -241,6 +244,18 @@ class ECGAnalysisResult:
             "processing_backend": self.processing_backend,
             "config": self.config.to_dict(),
         }
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, handler: Any) -> Any:
+        """Let a result be the field of a pydantic model."""
+        from .schema import of_result
+
+        return of_result(handler)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        """Describe the JSON form, whether read or written."""
+        return handler(schema["json_schema"])
 
 
 def _plain(value: Any) -> Any:

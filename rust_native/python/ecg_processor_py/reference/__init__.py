@@ -4,7 +4,9 @@ Each function here is the twin of one in the Rust core and takes what a `kernel.
 """
 
 from .analysis import analyze
+from .batch import analyze_batch
 from .filters import bandpass, notch, remove_baseline
+from .gaps import fill_gaps
 from .hrv import hrv, normal_intervals
 from .preparation import prepare_ecg_fm, resample, segment, standardize
 from .quality import signal_quality
@@ -13,8 +15,10 @@ from .rpeaks import detect_r_peaks
 
 __all__ = [
     "analyze",
+    "analyze_batch",
     "bandpass",
     "detect_r_peaks",
+    "fill_gaps",
     "find_anomalies",
     "hrv",
     "normal_intervals",

@@ -9,7 +9,7 @@ import numpy as np
 from ..kernel import RawAnalysis, Signal
 from .bands import split
 from .hrv import normal_intervals, of_normal
-from .limits import checked, require_duration
+from .limits import checked, require_duration, require_plausible
 from .quality import judge
 from .rhythm import find_anomalies
 from .rpeaks import LEAST_S, find_peaks
@@ -30,6 +30,7 @@ def analyze(
     """Analyse `(leads, samples)` in mV; nothing is told that the best lead does not carry."""
     require_duration(x.shape[1], fs_hz, LEAST_S)
     wide = checked(x)
+    require_plausible(wide, fs_hz)
     bands = split(wide, fs_hz)
     peaks = find_peaks(bands)
     quality = judge(wide, bands, peaks, noise_threshold)
