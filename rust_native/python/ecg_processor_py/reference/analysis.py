@@ -12,7 +12,7 @@ from .hrv import normal_intervals, of_normal
 from .limits import checked, require_duration, require_plausible
 from .quality import judge
 from .rhythm import find_anomalies
-from .rpeaks import LEAST_S, find_peaks
+from .rpeaks import LEAST_S, detect_r_peaks
 
 RHYTHM_QUALITY = 0.7
 
@@ -32,7 +32,7 @@ def analyze(
     wide = checked(x)
     require_plausible(wide, fs_hz)
     bands = split(wide, fs_hz)
-    peaks = find_peaks(bands)
+    peaks = detect_r_peaks(x, fs_hz)
     quality = judge(wide, bands, peaks, noise_threshold)
     best = max(score for score, _ in quality[1])
     rr_ms = np.diff(peaks) * (1000.0 / fs_hz)

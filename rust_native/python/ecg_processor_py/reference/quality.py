@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..kernel import RawQuality, Signal
 from .bands import Bands, averaged, count, split, width
 from .limits import checked, require_duration
-from .rpeaks import LEAST_S, find_peaks
+from .rpeaks import LEAST_S, detect_r_peaks
 
 BASELINE_S = (0.6, 0.3)
 BEFORE_S = 0.15
@@ -35,7 +35,7 @@ def signal_quality(x: Signal, fs_hz: float, noise_threshold: float) -> RawQualit
     require_duration(x.shape[1], fs_hz, LEAST_S)
     wide = checked(x)
     bands = split(wide, fs_hz)
-    return judge(wide, bands, find_peaks(bands), noise_threshold)
+    return judge(wide, bands, detect_r_peaks(x, fs_hz), noise_threshold)
 
 
 def judge(
