@@ -150,6 +150,21 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// Where the slope energy is highest near each place.
+    #[must_use]
+    pub fn nearest_maxima(&self, places: &[usize], fs_hz: f64) -> Buffer<usize> {
+        let reach = count(REFINE_S, fs_hz);
+        let mut at = empty();
+        at.extend(places.iter().map(|place| {
+            let start = place.saturating_sub(reach);
+            let end = (place + reach + 1).min(self.energy.len());
+            start + first_highest(&self.energy[start..end])
+        }));
+        at
+    }
+}
+
 #[inline(always)]
 fn vote(sum: &mut [f32], curve: &[f32], weight: f64, level: f64) {
     let (weight, share) = (weight as f32, (1.0 / level) as f32);
@@ -305,16 +320,8 @@ fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
     let n = peak.len();
     let mut best: Buffer<f64> = unset(n * BEST);
     best.fill(f64::NEG_INFINITY);
-    let voters = &voices.voters;
-    let share: f64 = voters.iter().map(|lead| voices.weights[*lead]).sum();
-    let mut shapes: Buffer<f32> = unset(n * voters.len() * POINTS);
-    let grid = Grid::at(curves.fs_hz);
-    for (k, out) in shapes.chunks_exact_mut(POINTS).enumerate() {
-        let lead = voters[k % voters.len()];
-        let weight = (voices.weights[lead] / share) as f32;
-        grid.read(curves.qrs(lead), peak[k / voters.len()], weight, out);
-    }
-    let size = voters.len() * POINTS;
+    let shapes = read_shapes(curves, voices, peak);
+    let size = voices.voters.len() * POINTS;
     dispatch(
         #[inline(always)]
         || {
@@ -331,6 +338,21 @@ fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
     let mut likeness = empty();
     likeness.extend(best.chunks_exact(BEST).map(mean_of_known));
     likeness
+}
+
+/// Shapes of beats in the voters' leads, beat after beat: dot products of two are weighed votes.
+#[must_use]
+pub fn read_shapes(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f32> {
+    let voters = &voices.voters;
+    let share: f64 = voters.iter().map(|lead| voices.weights[*lead]).sum();
+    let mut shapes: Buffer<f32> = unset(peak.len() * voters.len() * POINTS);
+    let grid = Grid::at(curves.fs_hz);
+    for (k, out) in shapes.chunks_exact_mut(POINTS).enumerate() {
+        let lead = voters[k % voters.len()];
+        let weight = (voices.weights[lead] / share) as f32;
+        grid.read(curves.qrs(lead), peak[k / voters.len()], weight, out);
+    }
+    shapes
 }
 
 /// Where the points of a shape lie around its peak.
