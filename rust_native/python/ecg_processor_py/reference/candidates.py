@@ -88,7 +88,7 @@ class Voices:
     def heard(self) -> list[tuple[int, float, float]]:
         """Index, weight and level of the leads that say something."""
         return [
-            (lead, weight, level)
+            (lead, weight, max(level, FLOOR_MV))
             for lead, (weight, level) in enumerate(zip(self.weights, self.levels, strict=True))
             if weight > 0.0
         ]
@@ -131,15 +131,18 @@ class Pair:
         envelope = np.zeros(curves.samples, dtype=np.float32)
         for lead, weight, level in voices.heard:
             envelope_level = max(FLOOR_MV, level_of(curves.envelope[lead], curves.fs_hz))
-            # A lead alone may have no level.
-            with np.errstate(all="ignore"):
-                energy += _vote(curves.energy[lead], weight, level)
-                envelope += _vote(curves.envelope[lead], weight, envelope_level)
+            energy += _vote(curves.energy[lead], weight, level)
+            envelope += _vote(curves.envelope[lead], weight, envelope_level)
         return cls(energy, envelope)
+
+    def nearest_maxima(self, places: Places, fs_hz: float) -> Places:
+        """Where the slope energy is highest near each place."""
+        reach = count(REFINE_S, fs_hz)
+        return np.asarray(places - reach + np.argmax(_near(self.energy, places, reach), axis=1))
 
 
 def _vote(curve: Floats32, weight: float, level: float) -> Floats32:
-    height = curve * np.float32(1.0 / np.float64(level))
+    height = curve * np.float32(1.0 / level)
     # One lead must not be cut off: its large beats differ from its small ones.
     if np.float32(weight) != 1.0:
         height[height > CAP] = CAP
@@ -171,8 +174,7 @@ class Candidates:
 
 def judge(curves: Curves, voices: Voices, pair: Pair, at: Places, peak: Places) -> Floats:
     """Log-odds of places in the curves of some leads."""
-    with np.errstate(all="ignore"):
-        features = measure(curves, voices, pair, at, peak)
+    features = measure(curves, voices, pair, at, peak)
     return np.asarray(BIAS + (features * np.array(WEIGHTS)).sum(axis=1))
 
 
@@ -237,7 +239,7 @@ def _others(energy: Floats32, at: Places, fs_hz: float) -> Floats:
     height = np.where(known & (np.abs(away_s) < FAR_S), energy[at][other], np.float32(0.0))
     later, long = away_s >= 0.0, np.abs(away_s) > NEAR_S
     places = (~later & ~long, later & ~long, ~later & long, later & long)
-    highest = [np.where(place, height, 0.0).max(axis=1) for place in places]
+    highest = [np.fmax.reduce(np.where(place, height, 0.0), axis=1) for place in places]
     return np.stack(highest, axis=1).astype(np.float64)
 
 
@@ -261,30 +263,26 @@ def _local_maxima(curve: Floats32, fs_hz: float) -> Places:
 
 def extremum(curves: Curves, voices: Voices, at: Places) -> Places:
     """Where the leads' QRS bands have their highest extremum, near maxima of the slope energy."""
-    start, heights = _heights(curves, voices, at)
-    return np.asarray(start + np.argmax(heights[:, 1:-1], axis=1))
+    reach = count(REFINE_S, curves.fs_hz)
+    return np.asarray(at - reach + np.argmax(_near(height(curves, voices), at, reach), axis=1))
 
 
 def r_peak(curves: Curves, voices: Voices, at: Places) -> Places:
     """The R peaks: the first extremum of the QRS bands about as strong as the highest one."""
-    start, heights = _heights(curves, voices, at)
-    inside = heights[:, 1:-1]
-    strong = np.float32(STRONG) * inside.max(axis=1, keepdims=True)
-    is_top = (inside >= strong) & (inside >= heights[:, :-2]) & (inside > heights[:, 2:])
-    return np.asarray(start + np.argmax(is_top, axis=1))
-
-
-def _heights(curves: Curves, voices: Voices, at: Places) -> tuple[Places, Floats32]:
-    """Where the surroundings of each place start, and the heights there, one more at both ends.
-
-    Outside of a place's surroundings, and of the recording, there is nothing higher.
-    """
     reach = count(REFINE_S, curves.fs_hz)
-    beyond = np.full(reach + 1, -np.inf, dtype=np.float32)
-    extended = np.concatenate([beyond, height(curves, voices), beyond])
-    heights = np.lib.stride_tricks.sliding_window_view(extended, 2 * reach + 3)[at]
-    heights[:, [0, -1]] = -np.inf
-    return at - reach, heights
+    heights = _near(height(curves, voices), at, reach)
+    strong = np.float32(STRONG) * heights.max(axis=1, keepdims=True)
+    # Beyond its surroundings there is nothing higher.
+    framed = np.pad(heights, ((0, 0), (1, 1)), constant_values=-np.inf)
+    is_top = (heights >= strong) & (heights >= framed[:, :-2]) & (heights > framed[:, 2:])
+    return np.asarray(at - reach + np.argmax(is_top, axis=1))
+
+
+def _near(x: Floats32, at: Places, reach: int) -> Floats32:
+    """The values `(places, 2 * reach + 1)` around each place, minus infinity beyond the ends."""
+    beyond = np.full(reach, -np.inf, dtype=np.float32)
+    extended = np.concatenate([beyond, x, beyond])
+    return np.lib.stride_tricks.sliding_window_view(extended, 2 * reach + 1)[at]
 
 
 def height(curves: Curves, voices: Voices) -> Floats32:
@@ -292,8 +290,7 @@ def height(curves: Curves, voices: Voices) -> Floats32:
     total = np.zeros(curves.samples, dtype=np.float32)
     for lead, weight, level in voices.heard:
         qrs = curves.qrs[lead]
-        with np.errstate(all="ignore"):
-            total += np.float32(np.float64(weight) / (level * level)) * (qrs * qrs)
+        total += np.float32(weight / (level * level)) * (qrs * qrs)
     return total
 
 
@@ -301,7 +298,7 @@ def _likeness(curves: Curves, voices: Voices, peak: Places) -> Floats:
     """How well each shape agrees with the three most similar ones nearby, -1 to 1."""
     n = len(peak)
     alike = np.full((n, 2 * COMPARED), -np.inf, dtype=np.float32)
-    shapes = _shapes(curves, voices, peak)
+    shapes = read_shapes(curves, voices, peak)
     for offset in range(1, min(COMPARED + 1, n) if voices.voters else 1):
         both = _dots(shapes[:, :, :-offset], shapes[:, :, offset:])
         alike[:-offset, offset - 1] = both
@@ -314,8 +311,8 @@ def _likeness(curves: Curves, voices: Voices, peak: Places) -> Floats:
     return np.where(known > 0, best.sum(axis=1) / np.maximum(known, 1), 0.5)
 
 
-def _shapes(curves: Curves, voices: Voices, peak: Places) -> Floats32:
-    """Shapes of beats `(voters, points, peaks)`, scaled so that dot products are weighed."""
+def read_shapes(curves: Curves, voices: Voices, peak: Places) -> Floats32:
+    """Shapes of beats `(voters, points, peaks)`: dot products of two are weighed votes."""
     share = _sum([voices.weights[lead] for lead in voices.voters])
     shapes = np.zeros((len(voices.voters), POINTS, len(peak)), dtype=np.float32)
     first = peak - (POINTS - 1) / 2.0 * POINT_S * curves.fs_hz
@@ -327,8 +324,9 @@ def _shapes(curves: Curves, voices: Voices, peak: Places) -> Floats32:
         qrs = curves.qrs[lead]
         shape = qrs[left] + (qrs[left + 1] - qrs[left]) * part
         length = np.add.accumulate(shape * shape, axis=0)[-1]
-        scale = np.sqrt(np.float32(voices.weights[lead] / share) / length)
-        shapes[i] = shape * np.where(length > 0.0, scale, np.float32(0.0))
+        weight = np.float32(voices.weights[lead] / share)
+        squared = np.divide(weight, length, out=np.zeros_like(length), where=length > 0.0)
+        shapes[i] = shape * np.sqrt(squared)
     return shapes
 
 
