@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::hrv::{Hrv, normal_intervals, of_normal};
 use crate::leads::{Leads, Sample};
 use crate::order::mean;
-use crate::quality::{Quality, Scene, confidence, judge};
+use crate::quality::{Quality, Scene, judge};
 use crate::rhythm::{self, Anomaly, find_anomalies};
 use crate::rpeaks::{Beats, require_analysable};
 use crate::scratch::{Buffer, empty};
@@ -66,10 +66,10 @@ pub fn analyze<S: Sample>(x: &Leads<S>, options: &Options) -> Result<Analysis, E
     x.require_plausible(fs_hz)?;
     let curves = Curves::of(x, fs_hz);
     let voices = Voices::of(&curves);
-    let beats = Beats::find(x, &curves, &voices);
+    let beats = Beats::find(x.samples(), &curves, &voices);
     let scene = Scene { curves: &curves, voices: &voices, beats: &beats };
     let quality = judge(x, fs_hz, &scene, options.noise_threshold)?;
-    let confidence = confidence(&beats.odds);
+    let confidence = beats.confidence();
     if beats.peaks.is_empty() || confidence < options.min_signal_quality {
         return Ok(Analysis::silent(quality));
     }

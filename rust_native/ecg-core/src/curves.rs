@@ -396,10 +396,15 @@ fn average<S: Sample, const STEP: usize>(row: &[S], centre: S, out: &mut [f32]) 
 pub fn block_maxima(curve: &[f32], seconds: f64, fs_hz: f64) -> Buffer<f64> {
     let n = curve.len();
     let blocks = (n / count(seconds, fs_hz)).max(1);
+    let stretch = |i: usize| &curve[i * n / blocks..(i + 1) * n / blocks];
     let mut maxima = empty();
     dispatch(
         #[inline(always)]
-        || maxima.extend((0..blocks).map(|i| highest(&curve[i * n / blocks..(i + 1) * n / blocks]))),
+        || {
+            for i in 0..blocks {
+                maxima.push(highest(stretch(i)));
+            }
+        },
     );
     maxima
 }

@@ -9,8 +9,9 @@ use crate::curves::{Curves, count};
 use crate::error::Error;
 use crate::leads::{Leads, Sample};
 use crate::order::{deviation, median_of};
-use crate::rpeaks::{Beats, require_analysable};
+use crate::rpeaks::{Beats, mean_probability, require_analysable};
 use crate::scratch::{Buffer, empty};
+use crate::simd::dispatch;
 
 const FLAT_MV: f64 = 0.005;
 const RAILED_MV: f64 = 1.0;
@@ -98,7 +99,7 @@ pub fn signal_quality<S: Sample>(
     require_analysable(x, fs_hz)?;
     let curves = Curves::of(x, fs_hz);
     let voices = Voices::of(&curves);
-    let beats = Beats::find(x, &curves, &voices);
+    let beats = Beats::find(x.samples(), &curves, &voices);
     judge(x, fs_hz, &Scene { curves: &curves, voices: &voices, beats: &beats }, noise_threshold)
 }
 
@@ -175,19 +176,12 @@ fn judge_lead<S: Sample>(
 fn confidence_of_lead(scene: &Scene, lead: usize) -> f64 {
     let Scene { curves, voices, beats } = scene;
     if curves.leads == 1 {
-        return confidence(&beats.odds);
+        return beats.confidence();
     }
     let alone = voices.alone(lead);
-    let pair = Pair::of(curves, &alone);
+    let pair = Pair::of_lead(curves, voices, lead);
     let at = pair.nearest_maxima(&beats.places, curves.fs_hz);
-    confidence(&candidates::judge(curves, &alone, &pair, &at, &beats.places))
-}
-
-/// Mean probability of log-odds; zero for none.
-#[must_use]
-pub fn confidence(odds: &[f64]) -> f64 {
-    let probable = odds.iter().map(|odds| 1.0 / (1.0 + (-odds).exp()));
-    if odds.is_empty() { 0.0 } else { probable.sum::<f64>() / odds.len() as f64 }
+    mean_probability(&candidates::judge(curves, &alone, &pair, &at, &beats.places))
 }
 
 /// How much of a lead stands still.
@@ -263,9 +257,11 @@ fn qrs_amplitude(smooth: &[f32], places: &[usize], fs_hz: f64) -> f64 {
 fn block_means(curve: &[f32], seconds: f64, fs_hz: f64, of: impl Fn(f32) -> f32) -> Buffer<f64> {
     let size = count(seconds, fs_hz).min(curve.len());
     let mut means = empty();
-    for block in curve.chunks_exact(size) {
-        means.push(f64::from(sum_of(block, &of)) / size as f64);
-    }
+    let blocks = curve.chunks_exact(size);
+    dispatch(
+        #[inline(always)]
+        || means.extend(blocks.map(|block| f64::from(sum_of(block, &of)) / size as f64)),
+    );
     means
 }
 
