@@ -17,6 +17,8 @@ const HURRIED_S: f64 = 0.28;
 const HURRIED_COST: f64 = 60.0;
 const FAVOUR: f64 = 0.3;
 const MOST: f64 = 6.0;
+/// No gap that a beat could close costs more than this saves.
+const HOPELESS: f64 = -5.3;
 const USUAL_OF: usize = 11;
 const USUAL_S: [f64; 2] = [0.3, 1.5];
 const UNKNOWN_S: f64 = 0.8;
@@ -27,11 +29,19 @@ const NONE: usize = usize::MAX;
 /// Indices of the candidates that make up the best chain of a recording, ascending.
 #[must_use]
 pub fn best_chain(at_s: &[f64], odds: &[f64], duration_s: f64) -> Buffer<usize> {
+    let (mut possible, mut possible_s, mut worth) =
+        (empty::<usize>(), empty::<f64>(), empty::<f64>());
+    possible.extend((0..odds.len()).filter(|i| odds[*i] > HOPELESS));
+    possible_s.extend(possible.iter().map(|i| at_s[*i]));
+    worth.extend(possible.iter().map(|i| odds[*i]));
     let mut chain: Buffer<usize> = empty();
-    chain.extend((0..odds.len()).filter(|i| odds[*i] > 0.0));
+    chain.extend((0..worth.len()).filter(|i| worth[*i] > 0.0));
     for _ in 0..2 {
-        let usual = usual_intervals(at_s, &chain);
-        chain = chained(at_s, odds, &usual, duration_s);
+        let usual = usual_intervals(&possible_s, &chain);
+        chain = chained(&possible_s, &worth, &usual, duration_s);
+    }
+    for i in chain.iter_mut() {
+        *i = possible[*i];
     }
     chain
 }

@@ -399,7 +399,10 @@ pub fn block_maxima(curve: &[f32], seconds: f64, fs_hz: f64) -> Buffer<f64> {
     let mut maxima = empty();
     dispatch(
         #[inline(always)]
-        || maxima.extend((0..blocks).map(|i| highest(&curve[i * n / blocks..(i + 1) * n / blocks]))),
+        || {
+            maxima
+                .extend((0..blocks).map(|i| highest(&curve[i * n / blocks..(i + 1) * n / blocks])))
+        },
     );
     maxima
 }

@@ -40,9 +40,9 @@ mod native {
     use crate::batch::analyze_batch;
     #[pymodule_export]
     use crate::build::build_info;
+    use crate::gaps::fill_gaps;
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
-    use crate::gaps::fill_gaps;
     use pyo3::prelude::*;
 
     #[pymodule_init]

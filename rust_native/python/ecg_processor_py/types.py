@@ -39,7 +39,8 @@ class ECGAnalysisConfig:
             severity.
         noise_threshold: ratio of noise to QRS amplitude from which a lead carries the issue "noise"
             and loses quality, in (0, 1].
-        min_signal_quality: no lead better than this: no heart rate, no variability, no anomaly.
+        min_signal_quality: where the beats are less probable than this (as in noise), no peak, no heart
+            rate, no variability and no anomaly is told.
 
     Raises:
         ConfigError: a value is outside its bounds or of the wrong type.
@@ -51,7 +52,7 @@ class ECGAnalysisConfig:
     min_heart_rate: float = 40.0
     max_heart_rate: float = 200.0
     noise_threshold: float = 0.1
-    min_signal_quality: float = 0.3
+    min_signal_quality: float = 0.5
 
     # Unknown fields are refused by pydantic, too.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
