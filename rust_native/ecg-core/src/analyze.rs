@@ -66,7 +66,7 @@ pub fn analyze<S: Sample>(x: &Leads<S>, options: &Options) -> Result<Analysis, E
     x.require_plausible(fs_hz)?;
     let curves = Curves::of(x, fs_hz);
     let voices = Voices::of(&curves);
-    let beats = Beats::find(x, &curves, &voices);
+    let beats = Beats::find(x.samples(), &curves, &voices);
     let scene = Scene { curves: &curves, voices: &voices, beats: &beats };
     let quality = judge(x, fs_hz, &scene, options.noise_threshold)?;
     let confidence = beats.confidence();

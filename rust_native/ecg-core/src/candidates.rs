@@ -7,7 +7,7 @@
 
 use crate::curves::{Curves, block_maxima, count, highest};
 use crate::order::{median_of, running_median};
-use crate::scratch::{Buffer, empty, unset, zeros};
+use crate::scratch::{Buffer, empty, leftover, zeros};
 use crate::simd::dispatch;
 
 const BLOCK_S: f64 = 2.0;
@@ -354,7 +354,7 @@ pub fn height(curves: &Curves, voices: &Voices, at: usize) -> f32 {
 /// For each place how well its shape agrees with the three most similar ones nearby, -1 to 1.
 fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
     let n = peak.len();
-    let mut best: Buffer<f64> = unset(n * BEST);
+    let mut best: Buffer<f64> = leftover(n * BEST);
     best.fill(f64::NEG_INFINITY);
     let shapes = read_shapes(curves, voices, peak);
     let size = voices.voters.len() * POINTS;
@@ -381,7 +381,7 @@ fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
 pub fn read_shapes(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f32> {
     let voters = &voices.voters;
     let share: f64 = voters.iter().map(|lead| voices.weights[*lead]).sum();
-    let mut shapes: Buffer<f32> = unset(peak.len() * voters.len() * POINTS);
+    let mut shapes: Buffer<f32> = leftover(peak.len() * voters.len() * POINTS);
     let grid = Grid::at(curves.fs_hz);
     for (k, out) in shapes.chunks_exact_mut(POINTS).enumerate() {
         let lead = voters[k % voters.len()];

@@ -5,7 +5,7 @@
 //! chain is found by dynamic programming (Viterbi, 1967) over few predecessors, in linear time.
 
 use crate::order::running_median;
-use crate::scratch::{Buffer, empty, unset};
+use crate::scratch::{Buffer, empty, leftover};
 
 const LONG_COST: f64 = 5.0;
 const LONG_FROM: f64 = 0.3;
@@ -51,7 +51,7 @@ fn usual_intervals(at_s: &[f64], chain: &[usize]) -> Buffer<f64> {
     let mut intervals: Buffer<f64> = empty();
     intervals.extend(chain.windows(2).map(|pair| at_s[pair[1]] - at_s[pair[0]]));
     let medians = running_median(&intervals, USUAL_OF);
-    let mut usual: Buffer<f64> = unset(at_s.len());
+    let mut usual: Buffer<f64> = leftover(at_s.len());
     let mut k = 0;
     for (i, usual) in usual.iter_mut().enumerate() {
         while k + 1 < medians.len() && chain[k + 1] <= i {
@@ -64,7 +64,7 @@ fn usual_intervals(at_s: &[f64], chain: &[usize]) -> Buffer<f64> {
 
 fn chained(at_s: &[f64], odds: &[f64], usual: &[f64], duration_s: f64) -> Buffer<usize> {
     let n = at_s.len();
-    let (mut worth, mut from): (Buffer<f64>, Buffer<usize>) = (unset(n), unset(n));
+    let (mut worth, mut from): (Buffer<f64>, Buffer<usize>) = (leftover(n), leftover(n));
     for i in 0..n {
         let own = (odds[i] + FAVOUR).clamp(-MOST, MOST);
         (worth[i], from[i]) = (own - too_long(at_s[i], usual[i]), NONE);

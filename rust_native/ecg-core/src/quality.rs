@@ -99,7 +99,7 @@ pub fn signal_quality<S: Sample>(
     require_analysable(x, fs_hz)?;
     let curves = Curves::of(x, fs_hz);
     let voices = Voices::of(&curves);
-    let beats = Beats::find(x, &curves, &voices);
+    let beats = Beats::find(x.samples(), &curves, &voices);
     judge(x, fs_hz, &Scene { curves: &curves, voices: &voices, beats: &beats }, noise_threshold)
 }
 

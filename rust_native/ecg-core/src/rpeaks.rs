@@ -21,7 +21,7 @@ pub fn detect_r_peaks<S: Sample>(x: &Leads<S>, fs_hz: f64) -> Result<Vec<usize>,
     require_analysable(x, fs_hz)?;
     let curves = Curves::of(x, fs_hz);
     let voices = Voices::of(&curves);
-    Ok(Beats::find(x, &curves, &voices).peaks.to_vec())
+    Ok(Beats::find(x.samples(), &curves, &voices).peaks.to_vec())
 }
 
 /// Refuse rates and durations in which no beat can be found.
@@ -46,9 +46,9 @@ pub struct Beats {
 }
 
 impl Beats {
-    /// Find them in the curves, and their peaks in the recorded samples.
+    /// Find them in the curves, and their peaks among the recorded samples.
     #[must_use]
-    pub fn find<S: Sample>(x: &Leads<S>, curves: &Curves, voices: &Voices) -> Self {
+    pub fn find(samples: usize, curves: &Curves, voices: &Voices) -> Self {
         let candidates = Candidates::of(curves, voices);
         let mut at_s: Buffer<f64> = empty();
         at_s.extend(candidates.at.iter().map(|at| *at as f64 / curves.fs_hz));
@@ -58,7 +58,7 @@ impl Beats {
         beats.doubt = all - chain.iter().map(|i| probability(candidates.odds[*i])).sum::<f64>();
         for i in chain.iter() {
             let place = r_peak(curves, voices, candidates.at[*i]);
-            let peak = recorded_peak(x.samples(), curves, voices, place);
+            let peak = recorded_peak(samples, curves, voices, place);
             if beats.peaks.last().is_none_or(|last| *last < peak) {
                 beats.peaks.push(peak);
                 beats.places.push(place);

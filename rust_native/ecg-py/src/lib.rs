@@ -40,6 +40,7 @@ mod native {
     use crate::batch::analyze_batch;
     #[pymodule_export]
     use crate::build::build_info;
+    #[pymodule_export]
     use crate::gaps::fill_gaps;
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};

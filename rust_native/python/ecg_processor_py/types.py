@@ -207,10 +207,10 @@ class ECGAnalysisResult:
     Attributes:
         heart_rate: mean rate in bpm; NaN where none can be told.
         rr_intervals: intervals between successive R peaks, ms, float64 `(beats - 1,)`.
-        qrs_peaks: R peaks, sample indices, int64 `(beats,)`. On a signal of low quality they are
-            candidates only.
+        qrs_peaks: R peaks, sample indices, int64 `(beats,)`; none where the quality is too low
+            (`detect_r_peaks` gives the candidates of such a signal).
         hrv_metrics: variability of normal beats; None if switched off or the quality is too low.
-        anomalies: rhythm findings; empty if switched off or no lead reaches a quality of 0.7.
+        anomalies: rhythm findings; empty if switched off or the beats' confidence is below 0.7.
         signal_quality: 0 to 1, the mean over leads.
         lead_quality: each lead's score and issues.
         processing_time_ms: wall time of the analysis.
