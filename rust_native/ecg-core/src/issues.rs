@@ -210,7 +210,7 @@ fn count<S: Sample>(row: &[S], low: S, high: S) -> usize {
     let (parts, rest) = row.as_chunks::<WIDE>();
     for part in parts {
         for k in 0..WIDE {
-            counts[k] += u32::from((part[k] == low) | (part[k] == high));
+            counts[k] += u32::from(part[k] == low || part[k] == high);
         }
     }
     let rest = rest.iter().filter(|v| **v == low || **v == high).count();
@@ -271,7 +271,7 @@ impl MainsProbe {
         if folds == 0 {
             return [0.0; 5];
         }
-        vectorize(Probe { probe: self, row, folds })
+        vectorize(Probe { of: self, row, folds })
     }
 }
 
@@ -290,7 +290,7 @@ fn waves(fs_hz: f64, block: usize) -> Buffer<f32> {
 }
 
 struct Probe<'a, S> {
-    probe: &'a MainsProbe,
+    of: &'a MainsProbe,
     row: &'a [S],
     folds: usize,
 }
@@ -300,7 +300,7 @@ impl<S: Sample> Kernel for Probe<'_, S> {
 
     #[inline(always)]
     fn call(self) -> [f64; 5] {
-        let MainsProbe { block, waves, told, .. } = self.probe;
+        let MainsProbe { block, waves, told, .. } = self.of;
         let length = block * self.folds;
         let mut power = [0.0; 5];
         let mut folded: Buffer<f32> = leftover(*block);

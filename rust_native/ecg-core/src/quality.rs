@@ -175,7 +175,9 @@ impl Disturbance {
         let mut noise = block_means(curves.rest(lead), NOISE_S, curves.fs_hz, f32::abs);
         let slow = block_means(curves.smooth(lead), WANDER_S, curves.fs_hz, |v| v);
         Self {
-            noise: MEAN_TO_DEVIATION * median_of(&mut noise) / amplitude,
+            // Averaging `step` samples took part of the noise: as if it were white.
+            noise: MEAN_TO_DEVIATION * (curves.step as f64).sqrt() * median_of(&mut noise)
+                / amplitude,
             wander: deviation(&slow, 0) / amplitude,
             qrs_mv: amplitude,
         }

@@ -7,6 +7,7 @@ noisy from clean recordings far better than moments of the amplitudes do.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,7 +114,8 @@ def _disturbance(scene: Scene, lead: int) -> tuple[float, float, float]:
     noise = block_means(np.abs(curves.rest[lead]), NOISE_S, curves.fs_hz)
     slow = block_means(curves.smooth[lead], WANDER_S, curves.fs_hz)
     return (
-        MEAN_TO_DEVIATION * float(np.median(noise)) / amplitude,
+        # Averaging `step` samples took part of the noise: as if it were white.
+        MEAN_TO_DEVIATION * math.sqrt(curves.step) * float(np.median(noise)) / amplitude,
         float(np.std(slow)) / amplitude,
         amplitude,
     )
