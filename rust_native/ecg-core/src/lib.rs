@@ -14,6 +14,7 @@ pub mod error;
 pub mod filter;
 pub mod gaps;
 pub mod hrv;
+pub mod issues;
 pub mod leads;
 pub mod order;
 pub mod prepare;
