@@ -124,6 +124,17 @@ def test_hostile_signals_give_both_backends_the_same_beats(kind):
     np.testing.assert_array_equal(python, rust)
 
 
+def test_a_lead_all_but_still_gives_both_backends_the_same_beats(strip):
+    x = np.stack([strip(BEATS), strip(BEATS)])
+    x[1, ::2] *= -0.5
+    x[1] /= np.ptp(x[1])
+    x[1] -= 0.5 * (x[1].min() + x[1].max())
+    x[1, 3000:] = 1e-21 * np.random.default_rng(7).standard_normal(2000)
+    rust, python = (detect_r_peaks(x, 500.0, use_ffi=use_ffi) for use_ffi in (True, False))
+    np.testing.assert_array_equal(python, rust)
+    assert len(rust) == len(BEATS)
+
+
 @given(
     seed=st.integers(0, 2**31),
     samples=st.integers(250, 3000),
