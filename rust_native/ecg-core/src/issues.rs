@@ -2,7 +2,7 @@
 
 use crate::leads::Sample;
 use crate::order::median_of;
-use crate::scratch::{Buffer, empty, unset, zeros};
+use crate::scratch::{Buffer, empty, leftover, zeros};
 use crate::simd::{Kernel, vectorize};
 
 /// Less than this from lowest to highest is no signal, mV.
@@ -303,7 +303,7 @@ impl<S: Sample> Kernel for Probe<'_, S> {
         let MainsProbe { block, waves, told, .. } = self.probe;
         let length = block * self.folds;
         let mut power = [0.0; 5];
-        let mut folded: Buffer<f32> = unset(*block);
+        let mut folded: Buffer<f32> = leftover(*block);
         for second in self.row.chunks_exact(length) {
             fold_onto(&mut folded, second, self.row[0]);
             let found = transform(&folded, waves);
@@ -333,7 +333,8 @@ fn transform(folded: &[f32], waves: &[f32]) -> [f32; LANES] {
     let (mut a, mut b) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (mut c, mut d) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (waves, _) = waves.as_chunks::<LANES>();
-    let ((fours, rest), (wave_fours, wave_rest)) = (folded.as_chunks::<4>(), waves.as_chunks::<4>());
+    let ((fours, rest), (wave_fours, wave_rest)) =
+        (folded.as_chunks::<4>(), waves.as_chunks::<4>());
     for (v, w) in fours.iter().zip(wave_fours) {
         for k in 0..LANES {
             a[k] += v[0] * w[0][k];

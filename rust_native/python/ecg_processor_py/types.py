@@ -92,7 +92,8 @@ class LeadQuality:
 
     Attributes:
         score: 0 (useless) to 1 (clean).
-        issues: any of "flat", "clipped", "noise", "baseline", "disconnected".
+        issues: any of "flat", "clipped", "noise", "baseline", "disconnected", "out_of_range",
+            "powerline".
     """
 
     score: float
