@@ -2,7 +2,7 @@
 
 use crate::leads::Sample;
 use crate::order::median_of;
-use crate::scratch::{Buffer, empty, unset, zeros};
+use crate::scratch::{Buffer, empty, leftover, zeros};
 use crate::simd::{Kernel, vectorize};
 
 /// Less than this from lowest to highest is no signal, mV.
@@ -210,7 +210,7 @@ fn count<S: Sample>(row: &[S], low: S, high: S) -> usize {
     let (parts, rest) = row.as_chunks::<WIDE>();
     for part in parts {
         for k in 0..WIDE {
-            counts[k] += u32::from((part[k] == low) | (part[k] == high));
+            counts[k] += u32::from(part[k] == low || part[k] == high);
         }
     }
     let rest = rest.iter().filter(|v| **v == low || **v == high).count();
@@ -271,7 +271,7 @@ impl MainsProbe {
         if folds == 0 {
             return [0.0; 5];
         }
-        vectorize(Probe { probe: self, row, folds })
+        vectorize(Probe { mains: self, row, folds })
     }
 }
 
@@ -290,7 +290,7 @@ fn waves(fs_hz: f64, block: usize) -> Buffer<f32> {
 }
 
 struct Probe<'a, S> {
-    probe: &'a MainsProbe,
+    mains: &'a MainsProbe,
     row: &'a [S],
     folds: usize,
 }
@@ -300,10 +300,10 @@ impl<S: Sample> Kernel for Probe<'_, S> {
 
     #[inline(always)]
     fn call(self) -> [f64; 5] {
-        let MainsProbe { block, waves, told, .. } = self.probe;
+        let MainsProbe { block, waves, told, .. } = self.mains;
         let length = block * self.folds;
         let mut power = [0.0; 5];
-        let mut folded: Buffer<f32> = unset(*block);
+        let mut folded: Buffer<f32> = leftover(*block);
         for second in self.row.chunks_exact(length) {
             fold_onto(&mut folded, second, self.row[0]);
             let found = transform(&folded, waves);
@@ -397,7 +397,7 @@ mod tests {
         let small: Vec<f64> = spikes().iter().map(|v| 0.004 * v).collect();
         let mut held = spikes();
         held[400..].fill(0.7);
-        assert!(flat(&[0.0; 5000]) && flat(&small) && flat(&held));
+        assert!(flat(&vec![0.0; 5000]) && flat(&small) && flat(&held));
         assert!(!flat(&spikes()));
         assert!(is_railed(&[-5.0; 9]) && !is_railed(&[0.5; 9]) && !is_railed(&[] as &[f64]));
     }

@@ -11,6 +11,7 @@ mod batch;
 mod build;
 mod gaps;
 mod guard;
+mod indices;
 mod logging;
 mod results;
 mod simd_path;
@@ -40,6 +41,8 @@ mod native {
     use crate::batch::analyze_batch;
     #[pymodule_export]
     use crate::build::build_info;
+    #[pymodule_export]
+    use crate::indices::{check_lead_reversal, quality_indices};
     #[pymodule_export]
     use crate::gaps::fill_gaps;
     #[pymodule_export]
