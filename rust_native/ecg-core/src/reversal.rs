@@ -104,9 +104,8 @@ pub fn check_lead_reversal<S: Sample>(
     let bands = banded(x, fs_hz, order)?;
     let mut found = contradictions(&bands);
     let Some(beat) = Beat::of(&bands, fs_hz, &peaks) else { return Ok(found) };
-    if found.is_empty() {
-        found.extend(beat.leg_exchange().or_else(|| beat.limb_exchange()));
-    }
+    let legs = if found.is_empty() { beat.leg_exchange() } else { None };
+    found.extend(legs.or_else(|| beat.limb_exchange()));
     found.extend(beat.chest_exchange());
     Ok(found)
 }

@@ -16,8 +16,10 @@ from .kernel import RawReversal
 __all__ = ["LeadReversal", "QualityIndices", "check_lead_reversal", "quality_indices"]
 
 SUMS = {
-    "einthoven": "I + III - II leaves {0:.2f} mV rms, where the largest of them has {1:.2f}",
-    "goldberger": "aVR + aVL + aVF leaves {0:.2f} mV rms, where the largest of them has {1:.2f}",
+    "einthoven": "I + III - II leaves {0:.2f} mV rms, where the largest of them has {1:.2f}: one of "
+    "them is not what its name says, or they are not in one scale",
+    "goldberger": "aVR + aVL + aVF leaves {0:.2f} mV rms, where the largest of them has {1:.2f}: one "
+    "of them is not what its name says, or they are not in one scale",
     "RA/RL": "II swings by {0:.2f} mV, as between two legs, and the largest limb lead by {1:.2f}",
     "LA/RL": "III swings by {0:.2f} mV, as between two legs, and the largest limb lead by {1:.2f}",
 }
@@ -136,8 +138,8 @@ def check_lead_reversal(
         use_ffi: backend, as in `ECGAnalyzerFFI`.
 
     Returns:
-        What was found: contradictions of the limb leads or else one exchange of limb electrodes,
-        then one of chest electrodes; mostly nothing.
+        What was found: contradictions of the limb leads, then one exchange of limb and one of chest
+        electrodes at most; mostly nothing.
 
     Raises:
         InvalidSignalError: samples or names that cannot be used.

@@ -95,7 +95,8 @@ def check_lead_reversal(
     beat = _beat(rows, fs_hz, peaks, wide.shape[1])
     if beat is None:
         return found
-    limb = None if found else (_leg_exchange(beat) or _limb_exchange(beat))
+    legs = None if found else _leg_exchange(beat)
+    limb = legs or _limb_exchange(beat)
     return [*found, *(one for one in (limb, _chest_exchange(beat)) if one is not None)]
 
 
