@@ -271,7 +271,7 @@ impl MainsProbe {
         if folds == 0 {
             return [0.0; 5];
         }
-        vectorize(Probe { of: self, row, folds })
+        vectorize(Probe { mains: self, row, folds })
     }
 }
 
@@ -290,7 +290,7 @@ fn waves(fs_hz: f64, block: usize) -> Buffer<f32> {
 }
 
 struct Probe<'a, S> {
-    of: &'a MainsProbe,
+    mains: &'a MainsProbe,
     row: &'a [S],
     folds: usize,
 }
@@ -300,7 +300,7 @@ impl<S: Sample> Kernel for Probe<'_, S> {
 
     #[inline(always)]
     fn call(self) -> [f64; 5] {
-        let MainsProbe { block, waves, told, .. } = self.of;
+        let MainsProbe { block, waves, told, .. } = self.mains;
         let length = block * self.folds;
         let mut power = [0.0; 5];
         let mut folded: Buffer<f32> = leftover(*block);
@@ -333,8 +333,7 @@ fn transform(folded: &[f32], waves: &[f32]) -> [f32; LANES] {
     let (mut a, mut b) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (mut c, mut d) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (waves, _) = waves.as_chunks::<LANES>();
-    let ((fours, rest), (wave_fours, wave_rest)) =
-        (folded.as_chunks::<4>(), waves.as_chunks::<4>());
+    let ((fours, rest), (wave_fours, wave_rest)) = (folded.as_chunks::<4>(), waves.as_chunks::<4>());
     for (v, w) in fours.iter().zip(wave_fours) {
         for k in 0..LANES {
             a[k] += v[0] * w[0][k];
@@ -398,7 +397,7 @@ mod tests {
         let small: Vec<f64> = spikes().iter().map(|v| 0.004 * v).collect();
         let mut held = spikes();
         held[400..].fill(0.7);
-        assert!(flat(&[0.0; 5000]) && flat(&small) && flat(&held));
+        assert!(flat(&vec![0.0; 5000]) && flat(&small) && flat(&held));
         assert!(!flat(&spikes()));
         assert!(is_railed(&[-5.0; 9]) && !is_railed(&[0.5; 9]) && !is_railed(&[] as &[f64]));
     }
