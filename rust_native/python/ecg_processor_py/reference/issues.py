@@ -94,7 +94,7 @@ def mains_amplitudes_mv(row: Row, fs_hz: float) -> Row:
     folded = seconds.reshape(-1, folds, block).sum(axis=1)
     turns = 2.0 * np.pi * PROBED_HZ / fs_hz * np.arange(block)[:, None]
     power = (folded @ np.cos(turns)) ** 2 + (folded @ np.sin(turns)) ** 2
-    told = PROBED_HZ + MARGIN_HZ < 0.5 * fs_hz
+    told = 0.5 * fs_hz > PROBED_HZ + MARGIN_HZ
     amplitudes: Row = np.where(told, 2.0 * np.sqrt(power.mean(axis=0)) / (block * folds), 0.0)
     return amplitudes
 
