@@ -96,6 +96,42 @@ def cpsc2019(data_dir: Path) -> list[Annotated]:
 
 
 @pytest.fixture(scope="session")
+def nstdb(data_dir: Path) -> list[Annotated]:
+    """MIT-BIH 118 with electrode motion added at 6 dB."""
+    return [_wfdb(data_dir / "beats/nstdb/118e06.hea")]
+
+
+@pytest.fixture(scope="session")
+def qtdb(data_dir: Path) -> list[Annotated]:
+    return [_wfdb(hea) for hea in sorted((data_dir / "beats/qtdb").glob("*.hea"))]
+
+
+@pytest.fixture(scope="session")
+def cpsc2021(data_dir: Path) -> list[Annotated]:
+    return [_wfdb(hea) for hea in sorted((data_dir / "beats/cpsc2021").glob("*.hea"))]
+
+
+@pytest.fixture(scope="session")
+def ptbxl(data_dir: Path, record_of: Callable[..., Any]) -> list[Annotated]:
+    """12 leads of 10 s at 500 and at 100 Hz, without reference beats."""
+    stems = [h.with_suffix("") for h in sorted((data_dir / "twelve_lead/ptbxl").rglob("*.hea"))]
+    records = [(stem.name, record_of(stem)) for stem in stems]
+    return [
+        Annotated(name, np.ascontiguousarray(record.p_signal.T), float(record.fs), np.empty(0))
+        for name, record in records
+    ]
+
+
+@pytest.fixture(scope="session")
+def cinc2017(data_dir: Path) -> list[Annotated]:
+    """One lead of a hand-held recorder, 1000 units to 1 mV, without reference beats."""
+    paths = sorted((data_dir / "rhythm_1lead/cinc2017").glob("*.mat"))
+    signals = [scipy.io.loadmat(path)["val"] / 1000.0 for path in paths]
+    pairs = zip(paths, signals, strict=True)
+    return [Annotated(path.stem, signal_mv, 300.0, np.empty(0)) for path, signal_mv in pairs]
+
+
+@pytest.fixture(scope="session")
 def rhythms(data_dir: Path) -> dict[str, Rhythm]:
     """Every record whose beats and rhythm are annotated."""
     headers = [

@@ -24,7 +24,7 @@ def test_defaults():
         "min_heart_rate": 40.0,
         "max_heart_rate": 200.0,
         "noise_threshold": 0.1,
-        "min_signal_quality": 0.3,
+        "min_signal_quality": 0.5,
     }
 
 

@@ -7,19 +7,15 @@
 use crate::candidates::{self, Pair, Voices};
 use crate::curves::{Curves, count};
 use crate::error::Error;
+use crate::issues::{
+    self, Extremes, HELD_PART, Issue, MainsProbe, is_clipped, is_flat, is_out_of_range, is_railed,
+};
 use crate::leads::{Leads, Sample};
 use crate::order::{deviation, median_of};
 use crate::rpeaks::{Beats, mean_probability, require_analysable};
 use crate::scratch::{Buffer, empty};
 use crate::simd::dispatch;
 
-const FLAT_MV: f64 = 0.005;
-const RAILED_MV: f64 = 1.0;
-const HELD_S: f64 = 0.5;
-const HELD_FLAT: f64 = 0.9;
-const HELD_PART: f64 = 0.1;
-const CLIPPED_S: f64 = 0.008;
-const CLIPPED_PART: f64 = 0.002;
 const UNSURE: f64 = 0.5;
 const QRS_S: f64 = 0.06;
 const NOISE_S: f64 = 0.128;
@@ -31,35 +27,6 @@ const NOISE_HALVES: f64 = 5.0;
 const WANDER_HALVES: f64 = 2.0;
 const WANDER: f64 = 0.5;
 const CLIPPED_FACTOR: f64 = 0.7;
-
-/// What is wrong with a lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Issue {
-    /// It hardly moves at all.
-    Flat,
-    /// Its extremes are cut off.
-    Clipped,
-    /// Noise above the threshold, or beats unlike one another.
-    Noise,
-    /// The baseline wanders by half a QRS amplitude or more.
-    Baseline,
-    /// It stands still for part of the time, or at a rail.
-    Disconnected,
-}
-
-impl Issue {
-    /// The name that users see.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Flat => "flat",
-            Self::Clipped => "clipped",
-            Self::Noise => "noise",
-            Self::Baseline => "baseline",
-            Self::Disconnected => "disconnected",
-        }
-    }
-}
 
 /// Quality of one lead.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,48 +95,53 @@ pub fn judge<S: Sample>(
         let must = "above 0 and at most 1";
         return Err(Error::Parameter { name: "noise_threshold", must, value: noise_threshold });
     }
-    let rows = x.rows().enumerate();
+    let judge = Judge { fs_hz, scene, noise_threshold, mains: MainsProbe::new(fs_hz) };
     let leads: Vec<LeadQuality> =
-        rows.map(|(lead, row)| judge_lead(row, fs_hz, scene, lead, noise_threshold)).collect();
+        x.rows().enumerate().map(|(lead, row)| judge.lead(lead, row)).collect();
     let score = leads.iter().map(|lead| lead.score).sum::<f64>() / leads.len() as f64;
     Ok(Quality { score, leads })
 }
 
-fn judge_lead<S: Sample>(
-    row: &[S],
+struct Judge<'a> {
     fs_hz: f64,
-    scene: &Scene,
-    lead: usize,
+    scene: &'a Scene<'a>,
     noise_threshold: f64,
-) -> LeadQuality {
-    let still = Still::of(row, fs_hz);
-    if still.range < FLAT_MV || still.held >= HELD_FLAT {
-        let railed = row[0].into().abs() >= RAILED_MV;
-        let issues =
-            if railed { vec![Issue::Flat, Issue::Disconnected] } else { vec![Issue::Flat] };
-        return LeadQuality { score: 0.0, issues };
+    mains: MainsProbe,
+}
+
+impl Judge<'_> {
+    fn lead<S: Sample>(&self, lead: usize, row: &[S]) -> LeadQuality {
+        let extremes = Extremes::of(row);
+        let held = issues::held_part(row, self.fs_hz);
+        if is_flat(&extremes, held) {
+            let mut issues = vec![Issue::Flat];
+            issues.extend(is_railed(row).then_some(Issue::Disconnected));
+            return LeadQuality { score: 0.0, issues };
+        }
+        let Disturbance { noise, wander, qrs_mv } = Disturbance::of(self.scene, lead);
+        let confidence = confidence_of_lead(self.scene, lead);
+        let clipped = is_clipped(row, self.fs_hz, &extremes);
+        let disconnected = held >= HELD_PART;
+        let mut score = confidence
+            / (1.0 + (noise / (NOISE_HALVES * self.noise_threshold)).powi(2))
+            / (1.0 + (wander / WANDER_HALVES).powi(2));
+        if clipped {
+            score *= CLIPPED_FACTOR;
+        }
+        if disconnected {
+            score *= 1.0 - held;
+        }
+        let found = [
+            (Issue::Clipped, clipped),
+            (Issue::Noise, noise > self.noise_threshold || confidence < UNSURE),
+            (Issue::Baseline, wander > WANDER),
+            (Issue::Disconnected, disconnected),
+            (Issue::OutOfRange, is_out_of_range(row, &extremes)),
+            (Issue::Powerline, self.mains.mains_hz(row, qrs_mv).is_some()),
+        ];
+        let issues = found.iter().filter(|(_, is_so)| *is_so).map(|(issue, _)| *issue).collect();
+        LeadQuality { score, issues }
     }
-    let Disturbance { noise, wander } = Disturbance::of(scene, lead);
-    let confidence = confidence_of_lead(scene, lead);
-    let mut score = confidence
-        / (1.0 + (noise / (NOISE_HALVES * noise_threshold)).powi(2))
-        / (1.0 + (wander / WANDER_HALVES).powi(2));
-    let mut issues = Vec::new();
-    if still.clipped {
-        issues.push(Issue::Clipped);
-        score *= CLIPPED_FACTOR;
-    }
-    if noise > noise_threshold || confidence < UNSURE {
-        issues.push(Issue::Noise);
-    }
-    if wander > WANDER {
-        issues.push(Issue::Baseline);
-    }
-    if still.held >= HELD_PART {
-        issues.push(Issue::Disconnected);
-        score *= 1.0 - still.held;
-    }
-    LeadQuality { score, issues }
 }
 
 /// Mean probability that the recording's beats are beats, in one lead.
@@ -184,44 +156,12 @@ fn confidence_of_lead(scene: &Scene, lead: usize) -> f64 {
     mean_probability(&candidates::judge(curves, &alone, &pair, &at, &beats.places))
 }
 
-/// How much of a lead stands still.
-struct Still {
-    range: f64,
-    held: f64,
-    clipped: bool,
-}
-
-impl Still {
-    fn of<S: Sample>(row: &[S], fs_hz: f64) -> Self {
-        let wide = row.iter().map(|v| -> f64 { (*v).into() });
-        let (low, high) = wide
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        let held_run = count(HELD_S, fs_hz);
-        let clipped_run = count(CLIPPED_S, fs_hz).max(3);
-        let (mut held, mut cut, mut cuts) = (0, 0, 0);
-        for run in row.chunk_by(|a, b| (*a).into() == (*b).into()) {
-            let value: f64 = run[0].into();
-            if run.len() >= held_run {
-                held += run.len();
-            }
-            if run.len() >= clipped_run && (value == low || value == high) {
-                cut += run.len();
-                cuts += 1;
-            }
-        }
-        let n = row.len() as f64;
-        Self {
-            range: high - low,
-            held: held as f64 / n,
-            clipped: cuts >= 2 && cut as f64 >= CLIPPED_PART * n,
-        }
-    }
-}
-
 /// Noise above 25 Hz and baseline wander, as ratios to the QRS amplitude.
 struct Disturbance {
     noise: f64,
     wander: f64,
+    /// That amplitude; zero where there is no beat.
+    qrs_mv: f64,
 }
 
 impl Disturbance {
@@ -230,13 +170,16 @@ impl Disturbance {
         let amplitude = qrs_amplitude(curves.smooth(lead), &beats.places, curves.fs_hz);
         // NaN where there is no beat.
         if amplitude.is_nan() || amplitude <= 0.0 {
-            return Self { noise: f64::INFINITY, wander: 0.0 };
+            return Self { noise: f64::INFINITY, wander: 0.0, qrs_mv: 0.0 };
         }
         let mut noise = block_means(curves.rest(lead), NOISE_S, curves.fs_hz, f32::abs);
         let slow = block_means(curves.smooth(lead), WANDER_S, curves.fs_hz, |v| v);
         Self {
-            noise: MEAN_TO_DEVIATION * median_of(&mut noise) / amplitude,
+            // Averaging `step` samples took part of the noise: as if it were white.
+            noise: MEAN_TO_DEVIATION * (curves.step as f64).sqrt() * median_of(&mut noise)
+                / amplitude,
             wander: deviation(&slow, 0) / amplitude,
+            qrs_mv: amplitude,
         }
     }
 }

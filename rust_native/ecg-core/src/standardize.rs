@@ -26,45 +26,45 @@ pub(crate) struct Moments {
     pub(crate) scale: f64,
 }
 
-/// Mean and deviation in two passes, in `f64`.
+/// Mean and deviation in one pass, in `f64`, of the differences to a sample near the middle.
 pub(crate) fn moments<S: Sample>(row: &[S]) -> Moments {
-    // Decided on the samples, since rounding gives a constant lead a deviation of about 1e-17.
-    let first = row.first().map_or(0.0, |v| (*v).into());
-    if row.iter().all(|v| (*v).into() == first) {
-        return Moments { centre: first, scale: 0.0 };
-    }
+    let offset = row.get(row.len() / 2).map_or(0.0, |v| (*v).into());
+    let [sums, squares] = simd::vectorize(Sums { row, offset });
+    let (sum, squares) = (sums.iter().sum::<f64>(), squares.iter().sum::<f64>());
     let n = row.len() as f64;
-    let centre = simd::vectorize(Sum { row, offset: 0.0, squared: false }) / n;
-    let squares = simd::vectorize(Sum { row, offset: centre, squared: true });
-    let deviation = (squares / n).sqrt();
-    // A lead that differs in its last digit only has no deviation in f64 either.
-    Moments { centre, scale: if deviation > 0.0 { 1.0 / deviation } else { 0.0 } }
+    let mean = sum / n;
+    let deviation = (squares / n - mean * mean).max(0.0).sqrt();
+    // A constant lead differs nowhere from its middle: its squares are zero without any rounding.
+    Moments { centre: offset + mean, scale: if deviation > 0.0 { 1.0 / deviation } else { 0.0 } }
 }
 
-struct Sum<'a, S> {
+/// The sums of `row - offset` and of its squares, by lane: to add the lanes up here would keep the
+/// compiler from seeing vectors.
+struct Sums<'a, S> {
     row: &'a [S],
     offset: f64,
-    squared: bool,
 }
 
-impl<S: Sample> Kernel for Sum<'_, S> {
-    type Output = f64;
+impl<S: Sample> Kernel for Sums<'_, S> {
+    type Output = [[f64; LANES]; 2];
 
     #[inline(always)]
-    fn call(self) -> f64 {
+    fn call(self) -> [[f64; LANES]; 2] {
         let (blocks, rest) = self.row.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
+        let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
         for block in blocks {
-            for (sum, v) in sums.iter_mut().zip(block) {
+            for ((sum, square), v) in sums.iter_mut().zip(&mut squares).zip(block) {
                 let v = (*v).into() - self.offset;
-                *sum += if self.squared { v * v } else { v };
+                *sum += v;
+                *square += v * v;
             }
         }
-        for (sum, v) in sums.iter_mut().zip(rest) {
+        for ((sum, square), v) in sums.iter_mut().zip(&mut squares).zip(rest) {
             let v = (*v).into() - self.offset;
-            *sum += if self.squared { v * v } else { v };
+            *sum += v;
+            *square += v * v;
         }
-        sums.iter().sum()
+        [sums, squares]
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::leads::Sample;
 use crate::scratch;
+use crate::simd::{self, Kernel};
 
 const QRS_S: f64 = 0.2;
 const BEAT_S: f64 = 0.6;
@@ -21,43 +22,85 @@ pub(crate) fn subtract_medians<S: Sample>(row: &[S], fs_hz: f64, out: &mut [S]) 
     let mut no_qrs = scratch::empty::<f64>();
     running_median(&means, size(QRS_S), &mut no_qrs);
     running_median(&no_qrs, size(BEAT_S), &mut means);
+    interpolate(&means, block, row, out);
+}
+
+/// Subtract values that lie in the middle of blocks, and between them on lines.
+fn interpolate<S: Sample>(means: &[f64], block: usize, row: &[S], out: &mut [S]) {
+    let [Some(first), Some(last)] = [means.first(), means.last()] else { return };
     // The last block may be shorter; its centre is taken as if it were not.
-    let centre = 0.5 * (block - 1) as f64;
-    for (i, (target, v)) in out.iter_mut().zip(row).enumerate() {
-        let place = ((i as f64 - centre) / block as f64).clamp(0.0, (means.len() - 1) as f64);
-        let left = (place as usize).min(means.len().saturating_sub(2));
-        let right = (left + 1).min(means.len() - 1);
-        let baseline = means[left] + (means[right] - means[left]) * (place - left as f64);
-        *target = S::from_f64(Into::<f64>::into(*v) - baseline);
+    let (before, inside) = (block / 2, (means.len() - 1) * block);
+    let nearer = before as f64 - 0.5 * (block - 1) as f64;
+    let mut samples = out.iter_mut().zip(row);
+    let less = |v: &S, baseline: f64| S::from_f64(Into::<f64>::into(*v) - baseline);
+    for (target, v) in samples.by_ref().take(before) {
+        *target = less(v, *first);
+    }
+    let lines = means.windows(2).flat_map(|pair| (0..block).map(move |i| (i, pair[0], pair[1])));
+    for ((i, start, end), (target, v)) in lines.zip(samples.by_ref().take(inside)) {
+        *target = less(v, start + (end - start) * ((i as f64 + nearer) / block as f64));
+    }
+    for (target, v) in samples {
+        *target = less(v, *last);
     }
 }
 
 /// Median of the `size` (odd) values around each place, the first and last value repeated beyond
-/// the ends, with a sorted window: O(n size) moves of neighbouring values, O(n log size) compares.
+/// the ends, with a sorted window: O(n size) exchanges of neighbours, in vectors.
 fn running_median(x: &[f64], size: usize, out: &mut Vec<f64>) {
     out.clear();
+    out.resize(x.len(), 0.0);
     let (Some(&first), Some(&last)) = (x.first(), x.last()) else { return };
     let half = size / 2;
-    let at = |i: usize| if i < half { first } else { x.get(i - half).copied().unwrap_or(last) };
+    let mut sides = scratch::empty::<f64>();
+    sides.extend((0..half).map(|_| first));
+    sides.extend(x);
+    sides.extend((0..=half).map(|_| last));
+    // One value more on each side spares the ends of the window a case of their own.
     let mut window = scratch::empty::<f64>();
-    window.extend((0..size).map(at));
+    window.push(f64::NEG_INFINITY);
+    window.extend(&sides[..size]);
     window.sort_unstable_by(f64::total_cmp);
-    for i in 0..x.len() {
-        out.push(window[half]);
-        replace(&mut window, at(i), at(i + size));
+    window.push(f64::INFINITY);
+    let mut spare = scratch::empty::<f64>();
+    spare.extend(window.iter());
+    simd::vectorize(Medians { sides: &sides, window: &mut window, spare: &mut spare, out });
+}
+
+/// The middle of a window that moves along `sides`.
+struct Medians<'a> {
+    sides: &'a [f64],
+    /// Sorted, between the infinities.
+    window: &'a mut [f64],
+    spare: &'a mut [f64],
+    out: &'a mut [f64],
+}
+
+impl Kernel for Medians<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let size = self.window.len() - 2;
+        let (mut from, mut to) = (self.window, self.spare);
+        for ((target, old), new) in self.out.iter_mut().zip(self.sides).zip(&self.sides[size..]) {
+            *target = from[1 + size / 2];
+            exchange(from, *old, *new, &mut to[1..=size]);
+            std::mem::swap(&mut from, &mut to);
+        }
     }
 }
 
-/// Exchange one value of a sorted window, moving only what lies between the old and the new place.
-fn replace(window: &mut [f64], old: f64, new: f64) {
-    let from = window.partition_point(|v| *v < old);
-    let to = window.partition_point(|v| *v < new);
-    if to > from {
-        window.copy_within(from + 1..to, from);
-        window[to - 1] = new;
-    } else {
-        window.copy_within(to..from, to + 1);
-        window[to] = new;
+/// A sorted window without one value and with another: the places from the old value on move down
+/// by one, and the new value comes to lie between its neighbours.
+#[inline(always)]
+fn exchange(window: &[f64], old: f64, new: f64, out: &mut [f64]) {
+    let [before, here, after] = [window, &window[1..], &window[2..]];
+    for (((target, before), here), after) in out.iter_mut().zip(before).zip(here).zip(after) {
+        let left = if *before < old { *before } else { *here };
+        let right = if *here < old { *here } else { *after };
+        let least = if new < right { new } else { right };
+        *target = if left < least { least } else { left };
     }
 }
 

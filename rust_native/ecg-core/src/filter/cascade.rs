@@ -14,6 +14,9 @@ pub(crate) const LANES: usize = 16;
 /// Most states that a [`Bank`] has.
 pub(crate) const MAX_STATES: usize = 10;
 
+/// With no more states than this, all lanes of a group fit into the registers of every path.
+const FEW_STATES: usize = 2;
+
 /// One value for each lane.
 pub(crate) type Lanes<T> = [T; LANES];
 
@@ -36,9 +39,9 @@ impl Real for f64 {
 macro_rules! lanewise {
     ($name:ident, $op:tt) => {
         #[inline(always)]
-        pub(crate) fn $name<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+        pub(crate) fn $name<T: Real, const W: usize>(a: [T; W], b: [T; W]) -> [T; W] {
             let mut out = a;
-            for i in 0..LANES {
+            for i in 0..W {
                 out[i] = a[i] $op b[i];
             }
             out
@@ -49,9 +52,9 @@ lanewise!(add, +);
 lanewise!(sub, -);
 
 #[inline(always)]
-pub(crate) fn mul<T: Real>(a: Lanes<T>, by: T) -> Lanes<T> {
+pub(crate) fn mul<T: Real, const W: usize>(a: [T; W], by: T) -> [T; W] {
     let mut out = a;
-    for i in 0..LANES {
+    for i in 0..W {
         out[i] = a[i] * by;
     }
     out
@@ -69,90 +72,77 @@ fn flushed<T: Real>(mut a: Lanes<T>) -> Lanes<T> {
 /// `H` high-pass pairs, `L` low-pass pairs, `N` notches and `O` first-order high- and low-passes.
 #[derive(Clone, Copy)]
 pub(crate) struct Bank<T, const H: usize, const L: usize, const N: usize, const O: usize> {
+    sections: Sections<T, H, L, N, O>,
+    state: State<Lanes<T>, H, L, N, O>,
+}
+
+#[derive(Clone, Copy)]
+struct Sections<T, const H: usize, const L: usize, const N: usize, const O: usize> {
     high: [[T; 2]; H],
     low: [[T; 2]; L],
     notch: [[T; 3]; N],
     first: [[T; 2]; O],
-    state: State<T, H, L, N, O>,
 }
 
 #[derive(Clone, Copy)]
-struct State<T, const H: usize, const L: usize, const N: usize, const O: usize> {
-    high: [[Lanes<T>; 2]; H],
-    low: [[Lanes<T>; 2]; L],
-    low_sum: [Lanes<T>; L],
-    notch: [[Lanes<T>; 2]; N],
-    first: [[Lanes<T>; 2]; O],
+struct State<V, const H: usize, const L: usize, const N: usize, const O: usize> {
+    high: [[V; 2]; H],
+    low: [[V; 2]; L],
+    low_sum: [V; L],
+    notch: [[V; 2]; N],
+    first: [[V; 2]; O],
 }
 
-impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Bank<T, H, L, N, O> {
-    const ZERO: Lanes<T> = [T::ZERO; LANES];
-    /// Number of states.
-    pub(crate) const STATES: usize = 2 * (H + L + N + O);
-
-    fn new(high: &[HighPair], low: &[LowPair], design: &Design) -> Self {
-        let notch = design.notch.unwrap_or_default();
-        let (pull, pole) = design.first_order.unwrap_or_default();
-        let mut bank = Self {
-            high: [[T::ZERO; 2]; H],
-            low: [[T::ZERO; 2]; L],
-            notch: [[T::from_f64(notch.a1), T::from_f64(notch.a2), T::from_f64(notch.b1)]; N],
-            first: [[T::from_f64(pull), T::from_f64(pole)]; O],
-            state: State {
-                high: [[Self::ZERO; 2]; H],
-                low: [[Self::ZERO; 2]; L],
-                low_sum: [Self::ZERO; L],
-                notch: [[Self::ZERO; 2]; N],
-                first: [[Self::ZERO; 2]; O],
-            },
-        };
-        for (target, pair) in bank.high.iter_mut().zip(high) {
-            *target = [T::from_f64(pair.pull), T::from_f64(pair.damping)];
-        }
-        for (target, pair) in bank.low.iter_mut().zip(low) {
-            *target = [T::from_f64(pair.a1), T::from_f64(pair.a2)];
-        }
-        bank
-    }
-
-    /// Run over `steps` in place, from the last to the first if `backwards`.
+impl<V: Copy, const H: usize, const L: usize, const N: usize, const O: usize> State<V, H, L, N, O> {
     #[inline(always)]
-    pub(crate) fn run(&mut self, steps: &mut [Lanes<T>], backwards: bool) {
-        let mut bank = *self;
-        if backwards {
-            for step in steps.iter_mut().rev() {
-                *step = bank.step(*step);
-            }
-        } else {
-            for step in steps.iter_mut() {
-                *step = bank.step(*step);
-            }
+    fn all(value: V) -> Self {
+        Self {
+            high: [[value; 2]; H],
+            low: [[value; 2]; L],
+            low_sum: [value; L],
+            notch: [[value; 2]; N],
+            first: [[value; 2]; O],
         }
-        bank.flush();
-        self.state = bank.state;
     }
+}
 
+impl<T: Copy, const H: usize, const L: usize, const N: usize, const O: usize>
+    State<Lanes<T>, H, L, N, O>
+{
+    /// The states of lanes `part * W` and on.
     #[inline(always)]
-    fn flush(&mut self) {
-        let state = &mut self.state;
-        for pair in &mut state.high {
-            *pair = [flushed(pair[0]), flushed(pair[1])];
-        }
-        for pair in &mut state.first {
-            *pair = [flushed(pair[0]), flushed(pair[1])];
-        }
-        for pair in &mut state.notch {
-            *pair = [flushed(pair[0]), flushed(pair[1])];
-        }
-        for (pair, sum) in state.low.iter_mut().zip(&mut state.low_sum) {
-            *pair = [flushed(pair[0]), flushed(pair[1])];
-            *sum = add(pair[0], pair[1]);
+    fn part<const W: usize>(&self, part: usize) -> State<[T; W], H, L, N, O> {
+        let own = |all: &Lanes<T>| all.as_chunks().0[part];
+        let pair = |all: &[Lanes<T>; 2]| [own(&all[0]), own(&all[1])];
+        State {
+            high: std::array::from_fn(|i| pair(&self.high[i])),
+            low: std::array::from_fn(|i| pair(&self.low[i])),
+            low_sum: std::array::from_fn(|i| own(&self.low_sum[i])),
+            notch: std::array::from_fn(|i| pair(&self.notch[i])),
+            first: std::array::from_fn(|i| pair(&self.first[i])),
         }
     }
 
+    /// Put them back.
     #[inline(always)]
-    fn step(&mut self, x: Lanes<T>) -> Lanes<T> {
-        let state = &mut self.state;
+    fn put<const W: usize>(&mut self, part: usize, from: &State<[T; W], H, L, N, O>) {
+        let put = |all: &mut Lanes<T>, own: [T; W]| all.as_chunks_mut().0[part] = own;
+        for k in 0..2 {
+            (0..H).for_each(|i| put(&mut self.high[i][k], from.high[i][k]));
+            (0..L).for_each(|i| put(&mut self.low[i][k], from.low[i][k]));
+            (0..N).for_each(|i| put(&mut self.notch[i][k], from.notch[i][k]));
+            (0..O).for_each(|i| put(&mut self.first[i][k], from.first[i][k]));
+        }
+        (0..L).for_each(|i| put(&mut self.low_sum[i], from.low_sum[i]));
+    }
+}
+
+impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize>
+    Sections<T, H, L, N, O>
+{
+    /// All but the low-pass pairs.
+    #[inline(always)]
+    fn enter<const W: usize>(&self, state: &mut State<[T; W], H, L, N, O>, x: [T; W]) -> [T; W] {
         let mut y = x;
         for (&[pull, damping], [slope, level]) in self.high.iter().zip(&mut state.high) {
             let push = mul(sub(y, *level), pull);
@@ -173,6 +163,13 @@ impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Ba
             *w2 = *w1;
             *w1 = w;
         }
+        y
+    }
+
+    /// The low-pass pairs.
+    #[inline(always)]
+    fn leave<const W: usize>(&self, state: &mut State<[T; W], H, L, N, O>, x: [T; W]) -> [T; W] {
+        let mut y = x;
         let lows = self.low.iter().zip(&mut state.low).zip(&mut state.low_sum);
         for ((&[a1, a2], [w1, w2]), last_sum) in lows {
             let w = sub(sub(y, mul(*w2, a2)), mul(*w1, a1));
@@ -183,6 +180,88 @@ impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Ba
             *w1 = w;
         }
         y
+    }
+}
+
+impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Bank<T, H, L, N, O> {
+    const ZERO: Lanes<T> = [T::ZERO; LANES];
+    /// Number of states.
+    pub(crate) const STATES: usize = 2 * (H + L + N + O);
+
+    fn new(high: &[HighPair], low: &[LowPair], design: &Design) -> Self {
+        let notch = design.notch.unwrap_or_default();
+        let (pull, pole) = design.first_order.unwrap_or_default();
+        let mut sections = Sections {
+            high: [[T::ZERO; 2]; H],
+            low: [[T::ZERO; 2]; L],
+            notch: [[T::from_f64(notch.a1), T::from_f64(notch.a2), T::from_f64(notch.b1)]; N],
+            first: [[T::from_f64(pull), T::from_f64(pole)]; O],
+        };
+        for (target, pair) in sections.high.iter_mut().zip(high) {
+            *target = [T::from_f64(pair.pull), T::from_f64(pair.damping)];
+        }
+        for (target, pair) in sections.low.iter_mut().zip(low) {
+            *target = [T::from_f64(pair.a1), T::from_f64(pair.a2)];
+        }
+        Self { sections, state: State::all(Self::ZERO) }
+    }
+
+    /// Run over `steps` in place, from the last to the first if `backwards`, `W` lanes at a time.
+    #[inline(always)]
+    fn run<const W: usize>(&mut self, steps: &mut [Lanes<T>], lanes: usize, backwards: bool) {
+        for part in 0..LANES / W {
+            if part * W >= lanes {
+                break;
+            }
+            if backwards {
+                self.run_part::<W>(steps.iter_mut().rev(), part);
+            } else {
+                self.run_part::<W>(steps.iter_mut(), part);
+            }
+        }
+        self.flush();
+    }
+
+    /// Lanes `part * W` and on. A step enters while the one before it leaves, so that neither
+    /// waits for the other.
+    #[inline(always)]
+    fn run_part<'a, const W: usize>(
+        &mut self,
+        mut steps: impl Iterator<Item = &'a mut Lanes<T>>,
+        part: usize,
+    ) {
+        let sections = self.sections;
+        let mut state = self.state.part::<W>(part);
+        if L == 0 {
+            for step in steps {
+                let own = &mut step.as_chunks_mut().0[part];
+                *own = sections.enter(&mut state, *own);
+            }
+        } else if let Some(first) = steps.next() {
+            let mut last = &mut first.as_chunks_mut().0[part];
+            let mut between = sections.enter(&mut state, *last);
+            for step in steps {
+                let own = &mut step.as_chunks_mut().0[part];
+                *last = sections.leave(&mut state, between);
+                between = sections.enter(&mut state, *own);
+                last = own;
+            }
+            *last = sections.leave(&mut state, between);
+        }
+        self.state.put(part, &state);
+    }
+
+    #[inline(always)]
+    fn flush(&mut self) {
+        let state = &mut self.state;
+        for pairs in [&mut state.high[..], &mut state.low, &mut state.notch, &mut state.first] {
+            for [a, b] in pairs {
+                (*a, *b) = (flushed(*a), flushed(*b));
+            }
+        }
+        for (sum, [w1, w2]) in state.low_sum.iter_mut().zip(&state.low) {
+            *sum = add(*w1, *w2);
+        }
     }
 
     /// Take the steady state of a constant input and give the constant output.
@@ -198,7 +277,7 @@ impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Ba
             return Self::ZERO;
         }
         let mut y = *x;
-        for (coefficients, [w1, w2]) in self.notch.iter().zip(&mut state.notch) {
+        for (coefficients, [w1, w2]) in self.sections.notch.iter().zip(&mut state.notch) {
             let [a1, a2, b1] = coefficients.map(Into::<f64>::into);
             *w1 = mul(y, T::from_f64(1.0 / (1.0 + a1 + a2)));
             *w2 = *w1;
@@ -207,6 +286,7 @@ impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Ba
         y
     }
 
+    #[inline(always)]
     fn each_state(&mut self, mut work: impl FnMut(&mut Lanes<T>)) {
         let state = &mut self.state;
         let pairs = state.high.iter_mut().chain(&mut state.low);
@@ -232,22 +312,34 @@ impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Ba
         let mut values = saved.iter();
         self.each_state(|state| *state = values.next().copied().unwrap_or(Self::ZERO));
     }
+
+    /// Run with as many lanes at a time as keep all states in registers.
+    fn pass(&mut self, steps: &mut [Lanes<T>], lanes: usize, backwards: bool) {
+        let few = Self::STATES <= FEW_STATES;
+        match simd::path() {
+            _ if few => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> { bank: self, steps, lanes, backwards }),
+            simd::Path::Avx512 => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> { bank: self, steps, lanes, backwards }),
+            simd::Path::Avx2 if T::IS_F32 => simd::vectorize(Pass::<'_, _, 8, H, L, N, O> { bank: self, steps, lanes, backwards }),
+            _ => simd::vectorize(Pass::<'_, _, 4, H, L, N, O> { bank: self, steps, lanes, backwards }),
+        }
+    }
 }
 
-struct Pass<'a, T, const H: usize, const L: usize, const N: usize, const O: usize> {
+struct Pass<'a, T, const W: usize, const H: usize, const L: usize, const N: usize, const O: usize> {
     bank: &'a mut Bank<T, H, L, N, O>,
     steps: &'a mut [Lanes<T>],
+    lanes: usize,
     backwards: bool,
 }
 
-impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Kernel
-    for Pass<'_, T, H, L, N, O>
+impl<T: Real, const W: usize, const H: usize, const L: usize, const N: usize, const O: usize> Kernel
+    for Pass<'_, T, W, H, L, N, O>
 {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        self.bank.run(self.steps, self.backwards);
+        self.bank.run::<W>(self.steps, self.lanes, self.backwards);
     }
 }
 
@@ -319,10 +411,10 @@ impl<T: Real> Cascade<T> {
         Self { banks }
     }
 
-    /// Run every bank over `steps` in place.
-    pub(crate) fn run(&mut self, steps: &mut [Lanes<T>], backwards: bool) {
+    /// Run every bank over the first `lanes` lanes of `steps` in place.
+    pub(crate) fn run(&mut self, steps: &mut [Lanes<T>], lanes: usize, backwards: bool) {
         for any in self.banks.iter_mut().flatten() {
-            with_bank!(any, bank => simd::vectorize(Pass { bank, steps, backwards }));
+            with_bank!(any, bank => bank.pass(steps, lanes, backwards));
         }
     }
 

@@ -140,7 +140,7 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
             if i == 0 {
                 cascade.settle(&self.first_of_each(block, false));
             }
-            cascade.run(block, false);
+            cascade.run(block, self.plan.lanes(), false);
         }
         cascade.save()
     }
@@ -158,7 +158,7 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
         // Nothing before the first sample is wanted from a lane that is a whole lead.
         let needless = if self.plan.stretches == 1 { self.plan.pad / BLOCK } else { 0 };
         for (i, block) in lanes.chunks_mut(BLOCK).enumerate().skip(needless).rev() {
-            cascade.run(block, true);
+            cascade.run(block, self.plan.lanes(), true);
             done(i * BLOCK, block);
         }
         cascade.save()
@@ -176,88 +176,140 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
     }
 
     fn fill(&self, start: usize, block: &mut [Lanes<T>]) {
-        let Plan { samples, pad, stretches, .. } = self.plan;
-        if stretches == 1 && start >= pad && start + block.len() <= pad + samples {
-            self.fill_inside(start - pad, block);
-            return;
-        }
-        let lanes = self.plan.lanes();
-        if lanes < LANES {
-            block.fill([T::ZERO; LANES]);
-        }
-        for lane in 0..lanes {
-            let (lead, place) = self.plan.place(lane);
-            self.fill_lane(lead, place + start.cast_signed(), lane, block);
-        }
-    }
-
-    /// Whole leads, four at a time; lanes without a lead repeat the last one.
-    fn fill_inside(&self, from: usize, block: &mut [Lanes<T>]) {
-        const QUAD: usize = 4;
-        let Plan { samples, leads, .. } = self.plan;
-        for quad in 0..LANES / QUAD {
-            let lead = |i: usize| (quad * QUAD + i).min(leads - 1);
-            let rows: [&[S]; QUAD] = std::array::from_fn(|i| {
-                let first = lead(i) * samples + from;
-                &self.rows[first..first + block.len()]
-            });
-            let levels: [T; QUAD] =
-                std::array::from_fn(|i| T::from_f64(self.levels[lead(i)].into()));
-            let zipped = rows[0].iter().zip(rows[1]).zip(rows[2]).zip(rows[3]);
-            for (step, (((a, b), c), d)) in block.iter_mut().zip(zipped) {
-                let (quads, _) = step.as_chunks_mut::<QUAD>();
-                let values = [*a, *b, *c, *d];
-                for i in 0..QUAD {
-                    quads[quad][i] = (T::from_f64(values[i].into()) - levels[i]) * self.gain;
-                }
-            }
-        }
-    }
-
-    /// Samples of one lead from `place` on, extended at both ends by their image in a point.
-    fn fill_lane(&self, lead: usize, place: isize, lane: usize, block: &mut [Lanes<T>]) {
-        let Plan { samples, pad, .. } = self.plan;
-        let row = &self.rows[lead * samples..(lead + 1) * samples];
-        let level = T::from_f64(self.levels[lead].into());
-        let value = |i: usize| (T::from_f64(row[i].into()) - level) * self.gain;
-        let (first, last) = (value(0), value(samples - 1));
-        let inside = place >= 0 && place as usize + block.len() <= samples;
-        if inside {
-            let row = &row[place as usize..place as usize + block.len()];
-            for (step, v) in block.iter_mut().zip(row) {
-                step[lane] = (T::from_f64((*v).into()) - level) * self.gain;
-            }
-            return;
-        }
-        for (i, step) in (place..).zip(block) {
-            let at = i.unsigned_abs();
-            step[lane] = if i < 0 {
-                first + first - value(at.min(pad))
-            } else if at < samples {
-                value(at)
-            } else {
-                last + last - value(2 * (samples - 1) - at)
-            };
-        }
+        simd::vectorize(Fill { group: self, start, block });
     }
 
     /// Hand the samples of a block over to the leads they belong to.
-    fn drain(&self, start: usize, block: &mut [Lanes<T>], level: Level, out: &mut [S]) {
+    fn drain(&self, start: usize, block: &[Lanes<T>], level: Level, out: &mut [S]) {
+        let Plan { samples, pad, stretches, .. } = self.plan;
+        if stretches == 1 && start >= pad + samples {
+            return;
+        }
+        simd::vectorize(Drain { group: self, start, block, level, out });
+    }
+
+    /// Samples of one lane from step `start` on, extended at both ends by their image in a point.
+    #[inline(always)]
+    fn read(&self, lane: usize, start: usize, piece: &mut [T]) {
+        let Plan { samples, pad, .. } = self.plan;
+        let (lead, place) = self.plan.place(lane);
+        let place = place + start.cast_signed();
+        let row = &self.rows[lead * samples..(lead + 1) * samples];
+        let level = T::from_f64(self.levels[lead].into());
+        let value = |v: S| (T::from_f64(v.into()) - level) * self.gain;
+        let (first, last) = (value(row[0]), value(row[samples - 1]));
+        let outside = (-place).max(0) as usize;
+        let (before, piece) = piece.split_at_mut(outside.min(piece.len()));
+        let from = place.max(0) as usize;
+        let (inside, after) =
+            piece.split_at_mut(samples.saturating_sub(from).min(piece.len()));
+        if !before.is_empty() {
+            let nearest = outside + 1 - before.len();
+            let image = row.get(nearest..=pad).unwrap_or_default();
+            let beyond = before.len().saturating_sub(image.len());
+            before[..beyond].fill(first + first - value(row[pad]));
+            for (target, v) in before[beyond..].iter_mut().rev().zip(image) {
+                *target = first + first - value(*v);
+            }
+        }
+        for (target, v) in inside.iter_mut().zip(row.get(from..).unwrap_or_default()) {
+            *target = value(*v);
+        }
+        let image = &row[..(2 * samples - 1).saturating_sub(from.max(samples)).min(samples)];
+        for (target, v) in after.iter_mut().zip(image.iter().rev()) {
+            *target = last + last - value(*v);
+        }
+    }
+
+    /// The reverse: the samples among the steps of one lane from `start` on.
+    #[inline(always)]
+    fn write(&self, lane: usize, start: usize, level: Level, piece: &[T], out: &mut [S]) {
         let samples = self.plan.samples;
-        for lane in 0..self.plan.lanes() {
-            let (lead, place) = self.plan.place(lane);
-            let place = place + start.cast_signed();
-            let skip = ((-place).max(0) as usize).min(block.len());
-            let from = (place.max(0) as usize).min(samples);
-            let len = (block.len() - skip).min(samples - from);
-            let row = &mut out[lead * samples + from..lead * samples + from + len];
-            let steps = &block[skip..skip + len];
-            let offset = match level {
-                Level::Dropped => T::ZERO,
-                Level::Restored => T::from_f64(self.levels[lead].into()),
-            };
-            for (target, step) in row.iter_mut().zip(steps) {
-                *target = S::from_f64((step[lane % LANES] + offset).into());
+        let (lead, place) = self.plan.place(lane);
+        let place = place + start.cast_signed();
+        let skip = ((-place).max(0) as usize).min(piece.len());
+        let from = (place.max(0) as usize).min(samples);
+        let len = (piece.len() - skip).min(samples - from);
+        let row = &mut out[lead * samples + from..lead * samples + from + len];
+        let offset = match level {
+            Level::Dropped => T::ZERO,
+            Level::Restored => T::from_f64(self.levels[lead].into()),
+        };
+        for (target, v) in row.iter_mut().zip(&piece[skip..skip + len]) {
+            *target = S::from_f64((*v + offset).into());
+        }
+    }
+}
+
+/// Leads become lanes four at a time: what lies side by side in a step is copied as a whole.
+const QUAD: usize = 4;
+
+/// One block of steps from the rows they come from.
+struct Fill<'a, S, T> {
+    group: &'a Group<'a, S, T>,
+    start: usize,
+    block: &'a mut [Lanes<T>],
+}
+
+impl<S: Sample, T: Real> Kernel for Fill<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let (lanes, len) = (self.group.plan.lanes(), self.block.len());
+        let mut pieces = [[T::ZERO; BLOCK]; QUAD];
+        let mut turned = [[T::ZERO; QUAD]; BLOCK];
+        for quad in 0..LANES / QUAD {
+            if quad * QUAD >= lanes {
+                for step in &mut *self.block {
+                    step.as_chunks_mut::<QUAD>().0[quad] = [T::ZERO; QUAD];
+                }
+                continue;
+            }
+            for (i, piece) in pieces.iter_mut().enumerate() {
+                match quad * QUAD + i {
+                    lane if lane < lanes => self.group.read(lane, self.start, &mut piece[..len]),
+                    _ => piece.fill(T::ZERO),
+                }
+            }
+            let [a, b, c, d] = &pieces;
+            for ((((to, a), b), c), d) in turned.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *to = [*a, *b, *c, *d];
+            }
+            for (step, from) in self.block.iter_mut().zip(&turned) {
+                step.as_chunks_mut().0[quad] = *from;
+            }
+        }
+    }
+}
+
+/// The rows from one block of steps.
+struct Drain<'a, S, T> {
+    group: &'a Group<'a, S, T>,
+    start: usize,
+    block: &'a [Lanes<T>],
+    level: Level,
+    out: &'a mut [S],
+}
+
+impl<S: Sample, T: Real> Kernel for Drain<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let (lanes, len) = (self.group.plan.lanes(), self.block.len());
+        let mut pieces = [[T::ZERO; BLOCK]; QUAD];
+        let mut turned = [[T::ZERO; QUAD]; BLOCK];
+        for quad in 0..lanes.div_ceil(QUAD).min(LANES / QUAD) {
+            for (to, step) in turned.iter_mut().zip(self.block) {
+                *to = step.as_chunks().0[quad];
+            }
+            let [a, b, c, d] = &mut pieces;
+            for ((((from, a), b), c), d) in turned.iter().zip(a).zip(b).zip(c).zip(d) {
+                [*a, *b, *c, *d] = *from;
+            }
+            for (lane, piece) in (quad * QUAD..lanes).zip(&pieces) {
+                self.group.write(lane, self.start, self.level, &piece[..len], self.out);
             }
         }
     }
@@ -283,7 +335,7 @@ impl<T: Real> Joints<T> {
         let mut responses = scratch::zeros::<T>(steps * LANES);
         let (lanes, _) = responses.as_chunks_mut::<LANES>();
         for block in lanes.chunks_mut(BLOCK) {
-            cascade.run(block, false);
+            cascade.run(block, states, false);
         }
         Self { carried: cascade.save(), responses, states }
     }
@@ -353,7 +405,7 @@ impl<T: Real> Kernel for Respond<'_, T> {
 /// A sample near the middle of each lead. An offset of 300 mV would cost single precision its
 /// digits; which value is taken off does not matter otherwise.
 fn levels<S: Sample>(rows: &[S], samples: usize) -> [S; LANES] {
-    const PROBES: usize = 31;
+    const PROBES: usize = 15;
     let mut levels = [S::ZERO; LANES];
     for (level, row) in levels.iter_mut().zip(rows.chunks_exact(samples)) {
         let mut probes = [0.0; PROBES];

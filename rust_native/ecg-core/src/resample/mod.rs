@@ -5,6 +5,7 @@ mod polyphase;
 use crate::error::Error;
 use crate::leads::{Leads, Sample, require_rate, require_size};
 use crate::scratch;
+use crate::simd::{self, Kernel};
 
 /// How values between samples are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +85,30 @@ impl Stretch {
                 *target = T::from_f64((*v).into());
             }
         }
-        for ((target, left), weight) in out.iter_mut().zip(self.left.iter()).zip(self.weight.iter())
-        {
-            let [start, end] = [row[*left].into(), row[*left + 1].into()];
+        let (left, weight) = (&self.left, &self.weight);
+        simd::vectorize(Between { row, left, weight, out });
+    }
+}
+
+/// Values between neighbouring samples.
+struct Between<'a, S, T> {
+    row: &'a [S],
+    left: &'a [usize],
+    weight: &'a [f64],
+    out: &'a mut [T],
+}
+
+impl<S: Sample, T: Sample> Kernel for Between<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Some(last) = self.row.len().checked_sub(2) else { return };
+        let ends = &self.row[1..];
+        for ((target, left), weight) in self.out.iter_mut().zip(self.left).zip(self.weight) {
+            // Always true, but said so that no look-up has to be checked.
+            let left = (*left).min(last);
+            let [start, end] = [self.row[left].into(), ends[left].into()];
             *target = T::from_f64(start + (end - start) * weight);
         }
     }

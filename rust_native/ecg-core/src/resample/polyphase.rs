@@ -89,7 +89,8 @@ impl<T: Real> FilterBank<T> {
             width,
             starts: scratch::zeros(up),
         };
-        let gain = up as f64 / lowpass_sum(half, up.max(down));
+        let table = lowpass(half, up.max(down));
+        let gain = up as f64 / (2.0 * table.iter().sum::<f64>() - table[0]);
         for phase in 0..up {
             // Place of the phase on the axis of the up-sampled signal, and its first sample there.
             let place = phase * down;
@@ -97,8 +98,7 @@ impl<T: Real> FilterBank<T> {
             bank.starts[phase] = start;
             for k in 0..width {
                 let distance = ((start + k) * up).abs_diff(place + reach * up);
-                let tap =
-                    if distance <= half { lowpass(distance, half, up.max(down)) } else { 0.0 };
+                let tap = table.get(distance).copied().unwrap_or(0.0);
                 bank.taps[phase * width + k] = T::from_f64(gain * tap);
             }
         }
@@ -110,20 +110,9 @@ impl<T: Real> FilterBank<T> {
         let (parts, length) = self.parted(row, level.into(), out.len());
         for phase in 0..self.up {
             let taps = &self.taps[phase * self.width..(phase + 1) * self.width];
-            let count = (out.len() + self.up - 1 - phase) / self.up;
-            for first in (0..count).step_by(GROUPS * LANES) {
-                let sums = simd::vectorize(Weighted {
-                    parts: &parts,
-                    length,
-                    down: self.down,
-                    start: self.starts[phase] + first * self.down,
-                    taps,
-                });
-                let frames = out[phase + first * self.up..].chunks_mut(self.up);
-                for (frame, sum) in frames.zip(sums.as_flattened()) {
-                    frame[0] = S::from_f64((*sum).into() + level.into());
-                }
-            }
+            let (start, out) = (self.starts[phase], out.get_mut(phase..).unwrap_or_default());
+            let source = Source { parts: &parts, length, down: self.down, start };
+            simd::vectorize(Weighted { source, taps, level, up: self.up, out });
         }
     }
 
@@ -142,11 +131,8 @@ impl<T: Real> FilterBank<T> {
             // The first of these that is a sample, and which sample it is.
             let inside = self.reach.saturating_sub(part).div_ceil(self.down).min(length);
             let first = (inside * self.down + part).saturating_sub(self.reach).min(row.len());
-            let frames = row[first..].chunks(self.down);
-            let filled = (inside + frames.len()).min(length);
-            for (v, frame) in target[inside..].iter_mut().zip(frames) {
-                *v = T::from_f64(frame[0].into() - level);
-            }
+            let filled = (inside + (row.len() - first).div_ceil(self.down)).min(length);
+            simd::vectorize(Picked { row: &row[first..], every: self.down, level, out: &mut target[inside..] });
             for i in (0..inside).chain(filled..length) {
                 target[i] = T::from_f64(extended(row, i * self.down + part, self.reach) - level);
             }
@@ -170,24 +156,62 @@ fn extended<S: Sample>(row: &[S], place: usize, reach: usize) -> f64 {
     2.0 * Into::<f64>::into(row[last]) - image
 }
 
-/// [`GROUPS`] times [`LANES`] outputs of one phase.
-struct Weighted<'a, T> {
+/// Every so many samples, without a level.
+struct Picked<'a, S, T> {
+    row: &'a [S],
+    every: usize,
+    level: f64,
+    out: &'a mut [T],
+}
+
+impl<S: Sample, T: Real> Kernel for Picked<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { row, every, level, out } = self;
+        let less = |v: S| T::from_f64(v.into() - level);
+        if every == 2 {
+            // The rate of the model is half of a usual one: worth vectors.
+            let (pairs, rest) = row.as_chunks::<2>();
+            for (target, [v, _]) in out.iter_mut().zip(pairs) {
+                *target = less(*v);
+            }
+            if let (Some(v), Some(target)) = (rest.first(), out.get_mut(pairs.len())) {
+                *target = less(*v);
+            }
+            return;
+        }
+        for (target, v) in out.iter_mut().zip(row.iter().step_by(every)) {
+            *target = less(*v);
+        }
+    }
+}
+
+/// Where the samples for an output lie.
+struct Source<'a, T> {
     parts: &'a [T],
     length: usize,
     down: usize,
     start: usize,
-    taps: &'a [T],
 }
 
-impl<T: Real> Kernel for Weighted<'_, T> {
-    type Output = [[T; LANES]; GROUPS];
-
+impl<T: Real> Source<'_, T> {
+    /// [`GROUPS`] times [`LANES`] outputs of one phase.
     #[inline(always)]
-    fn call(self) -> [[T; LANES]; GROUPS] {
+    fn sums(&self, first: usize, taps: &[T]) -> [[T; LANES]; GROUPS] {
         let mut sums = [[T::ZERO; LANES]; GROUPS];
-        for (k, tap) in self.taps.iter().enumerate() {
-            let place = self.start + k;
-            let from = place % self.down * self.length + place / self.down;
+        let (mut part, mut place) = (self.start % self.down, first + self.start / self.down);
+        for tap in taps {
+            let from = part * self.length + place;
+            part += 1;
+            if part == self.down {
+                (part, place) = (0, place + 1);
+            }
+            // At an integer ratio the sinc is zero at many samples.
+            if *tap == T::ZERO {
+                continue;
+            }
             let source = self.parts.get(from..from + GROUPS * LANES).unwrap_or_default();
             let (groups, _) = source.as_chunks::<LANES>();
             let Some([a, b, c, d]) = groups.first_chunk::<GROUPS>() else { continue };
@@ -195,6 +219,38 @@ impl<T: Real> Kernel for Weighted<'_, T> {
             sums = [plus(e, a, *tap), plus(f, b, *tap), plus(g, c, *tap), plus(h, d, *tap)];
         }
         sums
+    }
+}
+
+/// All outputs of one phase: every `up`-th of `out`.
+struct Weighted<'a, S, T> {
+    source: Source<'a, T>,
+    taps: &'a [T],
+    level: S,
+    up: usize,
+    out: &'a mut [S],
+}
+
+impl<S: Sample, T: Real> Kernel for Weighted<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let level = self.level.into();
+        let frames = self.out.chunks_mut(self.up * GROUPS * LANES);
+        for (i, out) in frames.enumerate() {
+            let sums = self.source.sums(i * GROUPS * LANES, self.taps);
+            let sums = sums.as_flattened();
+            if self.up == 1 {
+                for (target, sum) in out.iter_mut().zip(sums) {
+                    *target = S::from_f64((*sum).into() + level);
+                }
+            } else {
+                for (target, sum) in out.iter_mut().step_by(self.up).zip(sums) {
+                    *target = S::from_f64((*sum).into() + level);
+                }
+            }
+        }
     }
 }
 
@@ -207,17 +263,21 @@ fn plus<T: Real>(sum: [T; LANES], values: &[T; LANES], tap: T) -> [T; LANES] {
     out
 }
 
-/// A sinc with zeros every `spacing`, under a Kaiser window of `half` to each side.
-fn lowpass(distance: usize, half: usize, spacing: usize) -> f64 {
-    let along = distance as f64 / half as f64;
-    let window = bessel_i0(BETA * (1.0 - along * along).sqrt()) / bessel_i0(BETA);
-    let angle = PI * distance as f64 / spacing as f64;
-    if distance == 0 { window } else { window * angle.sin() / angle }
-}
-
-fn lowpass_sum(half: usize, spacing: usize) -> f64 {
-    let side: f64 = (1..=half).map(|distance| lowpass(distance, half, spacing)).sum();
-    lowpass(0, half, spacing) + 2.0 * side
+/// A sinc with zeros every `spacing`, under a Kaiser window of `half` to each side: its right half.
+fn lowpass(half: usize, spacing: usize) -> scratch::Buffer<f64> {
+    let most = bessel_i0(BETA);
+    let mut table = scratch::empty();
+    table.extend((0..=half).map(|distance| {
+        let along = distance as f64 / half as f64;
+        let window = bessel_i0(BETA * (1.0 - along * along).sqrt()) / most;
+        let angle = PI * distance as f64 / spacing as f64;
+        match distance {
+            0 => window,
+            _ if distance % spacing == 0 => 0.0,
+            _ => window * angle.sin() / angle,
+        }
+    }));
+    table
 }
 
 /// Modified Bessel function of order zero, by its series.
@@ -228,6 +288,9 @@ fn bessel_i0(x: f64) -> f64 {
     for k in 1..40 {
         term *= quarter / f64::from(k * k);
         sum += term;
+        if term < 1e-17 * sum {
+            break;
+        }
     }
     sum
 }

@@ -164,7 +164,7 @@ def _envelope_level(curves: Curves, lead: int) -> float:
 def _vote(curve: Floats32, weight: float, level: float) -> Floats32:
     """A lead's curve, at most twice its usual height: one lead's artefact must not outvote all."""
     height = np.minimum(curve * np.float32(1.0 / level), np.float32(CAP))
-    return np.float32(weight) * height
+    return np.asarray(np.float32(weight) * height)
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _around(operation: np.ufunc, x: Floats32 | Floats, at: Places, reach: int) -
 
 def _mean_around(x: Floats32, at: Places, reach: int) -> Floats:
     size = np.minimum(at + reach + 1, len(x)) - np.maximum(at - reach, 0)
-    return _around(np.add, x.astype(np.float64), at, reach) / size
+    return np.asarray(_around(np.add, x.astype(np.float64), at, reach) / size)
 
 
 def _levels(curve: Floats32, at: Places, fs_hz: float) -> Floats:
@@ -349,15 +349,18 @@ def _shapes(curves: Curves, voices: Voices, peak: Places) -> Floats32:
         shape = qrs[left] + (qrs[left + 1] - qrs[left]) * part
         length = np.add.accumulate(shape * shape, axis=0)[-1]
         weight = np.float32(voices.weights[lead] / share)
-        squared = np.divide(weight, length, out=np.zeros_like(length), where=length > 0.0)
-        shapes[i] = shape * np.sqrt(squared)
+        # A lead all but still has lengths so small that one over them is infinite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            squared = np.divide(weight, length, out=np.zeros_like(length), where=length > 0.0)
+            shapes[i] = shape * np.sqrt(squared)
     return shapes
 
 
 def _dots(a: Floats32, b: Floats32) -> Floats32:
     """Dot products over voters and points, points added from half to half."""
-    sums = np.add.accumulate(a * b, axis=0)[-1]
-    while len(sums) > 1:
-        half = len(sums) // 2
-        sums = sums[:half] + sums[half:]
-    return sums[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.add.accumulate(a * b, axis=0)[-1]
+        while len(sums) > 1:
+            half = len(sums) // 2
+            sums = sums[:half] + sums[half:]
+    return np.asarray(sums[0])

@@ -121,12 +121,12 @@ class Curves:
     @property
     def leads(self) -> int:
         """Number of leads."""
-        return self.qrs.shape[0]
+        return len(self.qrs)
 
     @property
     def samples(self) -> int:
         """Samples of each curve: the recording's after decimation."""
-        return self.qrs.shape[1]
+        return len(self.qrs[0])
 
     @property
     def duration_s(self) -> float:
@@ -196,7 +196,7 @@ def _energy(qrs: Floats32, w: Widths) -> Floats32:
     first = w.skip - w.energy // 2 - w.slope
     near = qrs[:, first : qrs.shape[1] - first]
     slope = near[:, 2 * w.slope :] - near[:, : -2 * w.slope]
-    return np.sqrt(moving_sum(slope * slope, w.energy) * _share(w.energy))
+    return np.asarray(np.sqrt(moving_sum(slope * slope, w.energy) * _share(w.energy)))
 
 
 def _envelope(qrs: Floats32, w: Widths) -> Floats32:

@@ -7,6 +7,7 @@ noisy from clean recordings far better than moments of the amplitudes do.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,18 @@ from ..kernel import RawQuality, Signal
 from .candidates import Pair, Voices
 from .candidates import judge as judge_places
 from .curves import Curves, Floats32, count
+from .issues import (
+    HELD_PART,
+    held_part,
+    is_clipped,
+    is_flat,
+    is_out_of_range,
+    is_railed,
+    mains_hz,
+)
 from .limits import checked, require_duration
 from .rpeaks import LEAST_S, Beats, mean_probability
 
-FLAT_MV = 0.005
-RAILED_MV = 1.0
-HELD_S = 0.5
-HELD_FLAT = 0.9
-HELD_PART = 0.1
-CLIPPED_S = 0.008
-CLIPPED_PART = 0.002
 UNSURE = 0.5
 QRS_S = 0.06
 NOISE_S = 0.128
@@ -68,26 +71,26 @@ def judge(x: Signal, fs_hz: float, scene: Scene, noise_threshold: float) -> RawQ
 def _lead(
     row: Signal, fs_hz: float, scene: Scene, lead: int, noise_threshold: float
 ) -> tuple[float, list[str]]:
-    held, clipped = _held_and_clipped(row, fs_hz)
-    if float(row.max()) - float(row.min()) < FLAT_MV or held >= HELD_FLAT:
-        railed = abs(row[0]) >= RAILED_MV
-        return 0.0, ["flat", "disconnected"] if railed else ["flat"]
-    noise, wander = _disturbance(scene, lead)
+    held = held_part(row, fs_hz)
+    if is_flat(row, held):
+        return 0.0, ["flat", "disconnected"] if is_railed(row) else ["flat"]
+    noise, wander, qrs_mv = _disturbance(scene, lead)
     confidence = _confidence_of_lead(scene, lead)
     noisy = 1.0 + (noise / (NOISE_HALVES * noise_threshold)) ** 2
     score = confidence / noisy / (1.0 + (wander / WANDER_HALVES) ** 2)
-    issues = []
-    if clipped:
-        issues.append("clipped")
+    found = {
+        "clipped": is_clipped(row, fs_hz),
+        "noise": noise > noise_threshold or confidence < UNSURE,
+        "baseline": wander > WANDER,
+        "disconnected": held >= HELD_PART,
+        "out_of_range": is_out_of_range(row),
+        "powerline": mains_hz(row, fs_hz, qrs_mv) is not None,
+    }
+    if found["clipped"]:
         score *= CLIPPED_FACTOR
-    if noise > noise_threshold or confidence < UNSURE:
-        issues.append("noise")
-    if wander > WANDER:
-        issues.append("baseline")
-    if held >= HELD_PART:
-        issues.append("disconnected")
+    if found["disconnected"]:
         score *= 1.0 - held
-    return float(score), issues
+    return float(score), [issue for issue, is_so in found.items() if is_so]
 
 
 def _confidence_of_lead(scene: Scene, lead: int) -> float:
@@ -101,31 +104,20 @@ def _confidence_of_lead(scene: Scene, lead: int) -> float:
     return mean_probability(odds)
 
 
-def _held_and_clipped(row: Signal, fs_hz: float) -> tuple[float, bool]:
-    """Part of the lead that stands still for long, and whether its extremes are cut off."""
-    edges = np.flatnonzero(row[1:] != row[:-1]) + 1
-    starts = np.concatenate([[0], edges])
-    lengths = np.diff(np.concatenate([starts, [len(row)]]))
-    held = lengths[lengths >= count(HELD_S, fs_hz)].sum() / len(row)
-    value = row[starts]
-    cut = lengths[
-        (lengths >= max(3, count(CLIPPED_S, fs_hz))) & ((value == row.max()) | (value == row.min()))
-    ]
-    return float(held), bool(len(cut) >= 2 and cut.sum() >= CLIPPED_PART * len(row))
-
-
-def _disturbance(scene: Scene, lead: int) -> tuple[float, float]:
-    """Noise above 25 Hz and baseline wander, as ratios to the QRS amplitude."""
+def _disturbance(scene: Scene, lead: int) -> tuple[float, float, float]:
+    """Noise above 25 Hz and wander, as ratios to the QRS amplitude, and that amplitude, mV."""
     curves, beats = scene.curves, scene.beats
     amplitude = _qrs_amplitude(curves.smooth[lead], beats.places, curves.fs_hz)
     # NaN where there is no beat.
     if not amplitude > 0.0:
-        return float("inf"), 0.0
+        return float("inf"), 0.0, 0.0
     noise = block_means(np.abs(curves.rest[lead]), NOISE_S, curves.fs_hz)
     slow = block_means(curves.smooth[lead], WANDER_S, curves.fs_hz)
     return (
-        MEAN_TO_DEVIATION * float(np.median(noise)) / amplitude,
+        # Averaging `step` samples took part of the noise: as if it were white.
+        MEAN_TO_DEVIATION * math.sqrt(curves.step) * float(np.median(noise)) / amplitude,
         float(np.std(slow)) / amplitude,
+        amplitude,
     )
 
 
