@@ -46,10 +46,7 @@ pub struct QualityIndices {
 ///
 /// # Errors
 /// [`Error::TooShort`] below one second, [`Error::Parameter`] for a rate outside 100 to 2000 Hz.
-pub fn quality_indices<S: Sample>(
-    x: &Leads<S>,
-    fs_hz: f64,
-) -> Result<Vec<QualityIndices>, Error> {
+pub fn quality_indices<S: Sample>(x: &Leads<S>, fs_hz: f64) -> Result<Vec<QualityIndices>, Error> {
     require_analysable(x, fs_hz)?;
     let fourier = Fourier::new(x.samples().min((WINDOW_S * fs_hz + 0.5) as usize));
     let mut row: Buffer<f64> = empty();

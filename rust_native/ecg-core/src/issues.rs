@@ -333,7 +333,8 @@ fn transform(folded: &[f32], waves: &[f32]) -> [f32; LANES] {
     let (mut a, mut b) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (mut c, mut d) = ([0.0_f32; LANES], [0.0_f32; LANES]);
     let (waves, _) = waves.as_chunks::<LANES>();
-    let ((fours, rest), (wave_fours, wave_rest)) = (folded.as_chunks::<4>(), waves.as_chunks::<4>());
+    let ((fours, rest), (wave_fours, wave_rest)) =
+        (folded.as_chunks::<4>(), waves.as_chunks::<4>());
     for (v, w) in fours.iter().zip(wave_fours) {
         for k in 0..LANES {
             a[k] += v[0] * w[0][k];

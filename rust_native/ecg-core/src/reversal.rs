@@ -44,10 +44,8 @@ const FAINT: [f64; 3] = [0.001, 0.002, 0.004];
 /// Weights of cosine and sine of the axes of P, twice that of P, QRS and T; of the agreement.
 const WEIGHTS: [f64; 9] = [0.65, 0.32, -0.58, 0.17, 0.18, -0.24, 0.81, 0.84, 4.29];
 /// I and II from V1 to V6.
-const FROM_CHEST: [[f64; 6]; 2] = [
-    [-0.528, 0.209, 0.107, -0.139, -0.043, 0.459],
-    [-0.014, -0.096, 0.114, 0.158, -0.037, 0.480],
-];
+const FROM_CHEST: [[f64; 6]; 2] =
+    [[-0.528, 0.209, 0.107, -0.139, -0.043, 0.459], [-0.014, -0.096, 0.114, 0.158, -0.037, 0.480]];
 /// Weights of the two measures of roughness along the chest.
 const ROUGHNESS: [f64; 2] = [-3.87, -2.17];
 
@@ -267,8 +265,8 @@ impl Beat {
         let (mut product, mut own, mut other) = (0.0, 0.0, 0.0);
         for k in self.span(QRS_T_S) {
             let seen = frontal(exchanged(rows[0][k], rows[1][k], from));
-            let told = FROM_CHEST
-                .map(|weights| (0..6).map(|v| weights[v] * rows[v + 2][k]).sum::<f64>());
+            let told =
+                FROM_CHEST.map(|weights| (0..6).map(|v| weights[v] * rows[v + 2][k]).sum::<f64>());
             let told = frontal(told);
             product += seen[0] * told[0] + seen[1] * told[1];
             own += seen[0] * seen[0] + seen[1] * seen[1];
@@ -373,8 +371,7 @@ fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
 
 /// The likeliest exchange, and the probability of any, if that is even or more.
 fn likeliest<const N: usize>(odds: &[f64; N]) -> Option<(usize, f64)> {
-    let (best, most) =
-        (1..N).map(|k| (k, odds[k])).reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+    let (best, most) = (1..N).map(|k| (k, odds[k])).reduce(|a, b| if b.1 > a.1 { b } else { a })?;
     let top = most.max(odds[0]);
     let exchanged: f64 = odds[1..].iter().map(|o| (o - top).exp()).sum();
     let confidence = exchanged / (exchanged + (odds[0] - top).exp());
@@ -401,7 +398,8 @@ mod tests {
     fn hostile_signals_do_not_panic() {
         let all = std::array::from_fn(Some);
         for n in [100, 301, 5000] {
-            let noise: Vec<f64> = (0..12 * n).map(|i| f64::from((i % 1009).pow(2) % 101)).collect();
+            let residue = |i: u32| f64::from((i % 1009).pow(2) % 101);
+            let noise: Vec<f64> = (0..12 * n).map(residue).collect();
             for data in [noise, vec![0.0; 12 * n as usize]] {
                 let x = Leads::new(&data, 12, n as usize).unwrap();
                 for fs in [100.0, 257.0, 2000.0] {
