@@ -464,41 +464,4 @@ mod tests {
         }
         force(widest()).unwrap();
     }
-
-    #[test]
-    #[ignore = "prints how long a lead takes"]
-    #[expect(clippy::print_stdout)]
-    fn time_of_one_lead() {
-        let row: Vec<f32> =
-            sum(&spikes(), &tone(50.0, FS, 0.2, 5000)).iter().map(|v| *v as f32).collect();
-        let probe = MainsProbe::new(FS);
-        let each = |name: &str, work: &dyn Fn()| {
-            let best = (0..200).map(|_| {
-                let start = std::time::Instant::now();
-                (0..20).for_each(|_| work());
-                start.elapsed().as_secs_f64() / 20.0
-            });
-            println!("{name}: {:.2} us", 1e6 * best.fold(f64::INFINITY, f64::min));
-        };
-        let extremes = Extremes::of(&row);
-        let keep = std::hint::black_box::<f64>;
-        each("extremes", &|| {
-            keep(Extremes::of(std::hint::black_box(&row)).low_mv);
-        });
-        each("held", &|| {
-            keep(held_part(std::hint::black_box(&row), FS));
-        });
-        each("clipped", &|| {
-            std::hint::black_box(is_clipped(std::hint::black_box(&row), FS, &extremes));
-        });
-        each("out of range", &|| {
-            std::hint::black_box(is_out_of_range(std::hint::black_box(&row), &extremes));
-        });
-        each("mains", &|| {
-            std::hint::black_box(probe.mains_hz(std::hint::black_box(&row), 1.0));
-        });
-        each("probe", &|| {
-            std::hint::black_box(MainsProbe::new(FS));
-        });
-    }
 }

@@ -398,7 +398,8 @@ mod tests {
     fn hostile_signals_do_not_panic() {
         let all = std::array::from_fn(Some);
         for n in [100, 301, 5000] {
-            let noise: Vec<f64> = (0..12 * n).map(|i| f64::from((i % 1009_i32).pow(2) % 101)).collect();
+            let residue = |i: u32| f64::from((i % 1009).pow(2) % 101);
+            let noise: Vec<f64> = (0..12 * n).map(residue).collect();
             for data in [noise, vec![0.0; 12 * n as usize]] {
                 let x = Leads::new(&data, 12, n as usize).unwrap();
                 for fs in [100.0, 257.0, 2000.0] {

@@ -16,10 +16,10 @@ from .kernel import RawReversal
 __all__ = ["LeadReversal", "QualityIndices", "check_lead_reversal", "quality_indices"]
 
 SUMS = {
-    "einthoven": "I + III - II leaves {0:.2f} mV rms, where the largest of them has {1:.2f}: one of "
-    "them is not what its name says, or they are not in one scale",
-    "goldberger": "aVR + aVL + aVF leaves {0:.2f} mV rms, where the largest of them has {1:.2f}: one "
-    "of them is not what its name says, or they are not in one scale",
+    "einthoven": "I + III - II leaves {0:.2f} mV rms, where the largest of them has {1:.2f}: "
+    "one is not what its name says, or they are not in one scale",
+    "goldberger": "aVR + aVL + aVF leaves {0:.2f} mV rms, where the largest of them has {1:.2f}: "
+    "one is not what its name says, or they are not in one scale",
     "RA/RL": "II swings by {0:.2f} mV, as between two legs, and the largest limb lead by {1:.2f}",
     "LA/RL": "III swings by {0:.2f} mV, as between two legs, and the largest limb lead by {1:.2f}",
 }
@@ -121,14 +121,15 @@ def check_lead_reversal(
 
     The median beat is judged with each pair of limb electrodes exchanged back: how well I and II
     agree with what V1 to V6 make of them (after Kors and van Herpen, Am. J. Cardiol. 88 (2001) 396)
-    and how usual the frontal axes of P, QRS and T are (after Hedén et al., Am. J. Cardiol. 75 (1995)
-    929), weighed by a conditional logistic model. A lead between two legs is flat. Along the chest,
-    neighbours change smoothly unless two are exchanged.
+    and how usual the frontal axes of P, QRS and T are (after Hedén et al., Am. J. Cardiol. 75
+    (1995) 929), weighed by a conditional logistic model. A lead between two legs is flat. Along the
+    chest, neighbours change smoothly unless two are exchanged.
 
-    On public records that the model was not fitted on it finds nine in ten exchanges of RA with LA
-    or LL, about half of those of V1 to V5 with a neighbour, few of LA with LL and of V5 with V6, and
-    none of LL with RL, which changes nothing. Dextrocardia, an unusual axis and pacing look like
-    exchanges: a finding asks for a look at the patient, no more.
+    On public records, exchanged by arithmetic, it finds about nine in ten exchanges of RA with LA
+    or LL, half of those of V1 to V5 with a neighbour, one in six of LA with LL and of V5 with V6,
+    and none of LL with RL, which changes nothing; its thresholds were chosen with these records in
+    view. Dextrocardia, an unusual axis and pacing look like exchanges: a finding asks for a look at
+    the patient, no more.
 
     Args:
         x: `(leads, samples)` in mV, at least 1 s; three beats or more must be seen whole.

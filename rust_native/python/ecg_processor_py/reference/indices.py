@@ -1,9 +1,9 @@
 """Indices of signal quality from the literature: reported, not decided on.
 
-Moments after Li, Mark and Clifford (Physiol. Meas. 29 (2008) 15) and Clifford et al. (Physiol. Meas.
-33 (2012) 1419), parts of the power after these and Zhao and Zhang (Front. Physiol. 9 (2018) 727).
-Powers are those of Welch's periodogram: periodic Hann windows of 4 s, half overlapping, the mean of
-each removed, filled with zeros up to a power of two.
+Moments after Li, Mark and Clifford (Physiol. Meas. 29 (2008) 15) and Clifford et al. (Physiol.
+Meas. 33 (2012) 1419), parts of the power after these and Zhao and Zhang (Front. Physiol. 9 (2018)
+727). Powers are those of Welch's periodogram: periodic Hann windows of 4 s, half overlapping, the
+mean of each removed, filled with zeros up to a power of two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAINS_HZ = (50.0, 60.0)
 # Mains with this much more power than what lies beside them are there.
 MAINS_CONTRAST = 4.0
 
-Row = NDArray[np.float64]
+Row = NDArray[np.floating[Any]]
 
 
 def quality_indices(x: Signal, fs_hz: float) -> RawIndices:
@@ -74,9 +74,10 @@ def welch(row: Row, fs_hz: float) -> tuple[Row, Row]:
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(window) / window)
     tapered = (parts - parts.mean(axis=1, keepdims=True)) * hann
     power = (np.abs(np.fft.rfft(tapered, size, axis=1)) ** 2).mean(axis=0)
-    density = 2.0 * power / (fs_hz * (hann**2).sum())
+    density: Row = 2.0 * power / (fs_hz * float((hann**2).sum()))
     density[[0, -1]] *= 0.5
-    return np.arange(len(density)) * (fs_hz / size), density
+    hz: Row = np.arange(len(density)) * (fs_hz / size)
+    return hz, density
 
 
 def _power(hz: Row, density: Row, low_hz: float, high_hz: float) -> float:

@@ -82,9 +82,7 @@ Row = NDArray[np.float64]
 Rows = list[Row | None]
 
 
-def check_lead_reversal(
-    x: Signal, fs_hz: float, order: Sequence[int | None]
-) -> list[RawReversal]:
+def check_lead_reversal(x: Signal, fs_hz: float, order: Sequence[int | None]) -> list[RawReversal]:
     """Findings as kind, confidence, what was seen, and the same once the exchange is undone."""
     peaks = detect_r_peaks(x, fs_hz)
     wide = x.astype(np.float64)
