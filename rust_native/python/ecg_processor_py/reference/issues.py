@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernel import Signal
+
 FLAT_MV = 0.005
 RAILED_MV = 1.0
 HELD_S = 0.5
@@ -25,7 +27,8 @@ MAINS_CONTRAST = 3.0
 PROBED_HZ = np.array([45.0, 50.0, 55.0, 60.0, 65.0])
 MARGIN_HZ = 2.0
 
-Row = NDArray[np.float64]
+# A row of a signal, of either float type.
+Row = Signal
 
 
 def is_flat(row: Row, held: float) -> bool:
@@ -80,7 +83,7 @@ def mains_hz(row: Row, fs_hz: float, qrs_mv: float) -> float | None:
     return float(PROBED_HZ[louder]) if amplitude[louder] >= least else None
 
 
-def mains_amplitudes_mv(row: Row, fs_hz: float) -> Row:
+def mains_amplitudes_mv(row: Row, fs_hz: float) -> NDArray[np.float64]:
     """Amplitudes at 45, 50, 55, 60 and 65 Hz, mV; zero for those that the rate cannot show.
 
     The samples of a second are folded onto 0.2 s, in which all of these frequencies have whole
@@ -95,8 +98,8 @@ def mains_amplitudes_mv(row: Row, fs_hz: float) -> Row:
     turns = 2.0 * np.pi * PROBED_HZ / fs_hz * np.arange(block)[:, None]
     power = (folded @ np.cos(turns)) ** 2 + (folded @ np.sin(turns)) ** 2
     told = 0.5 * fs_hz > PROBED_HZ + MARGIN_HZ
-    amplitudes: Row = np.where(told, 2.0 * np.sqrt(power.mean(axis=0)) / (block * folds), 0.0)
-    return amplitudes
+    amplitudes = 2.0 * np.sqrt(power.mean(axis=0)) / (block * folds)
+    return np.asarray(np.where(told, amplitudes, 0.0), dtype=np.float64)
 
 
 def _folding(fs_hz: float) -> tuple[int, int]:
