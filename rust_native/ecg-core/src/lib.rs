@@ -35,4 +35,4 @@ pub use error::{Error, ErrorKind};
 pub use leads::{Leads, Sample};
 
 /// Version of the algorithms: it changes whenever a result may change.
-pub const ALGORITHM_VERSION: &str = "0.1.0";
+pub const ALGORITHM_VERSION: &str = "0.2.0";

@@ -317,10 +317,30 @@ impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Ba
     fn pass(&mut self, steps: &mut [Lanes<T>], lanes: usize, backwards: bool) {
         let few = Self::STATES <= FEW_STATES;
         match simd::path() {
-            _ if few => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> { bank: self, steps, lanes, backwards }),
-            simd::Path::Avx512 => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> { bank: self, steps, lanes, backwards }),
-            simd::Path::Avx2 if T::IS_F32 => simd::vectorize(Pass::<'_, _, 8, H, L, N, O> { bank: self, steps, lanes, backwards }),
-            _ => simd::vectorize(Pass::<'_, _, 4, H, L, N, O> { bank: self, steps, lanes, backwards }),
+            _ if few => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> {
+                bank: self,
+                steps,
+                lanes,
+                backwards,
+            }),
+            simd::Path::Avx512 => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> {
+                bank: self,
+                steps,
+                lanes,
+                backwards,
+            }),
+            simd::Path::Avx2 if T::IS_F32 => simd::vectorize(Pass::<'_, _, 8, H, L, N, O> {
+                bank: self,
+                steps,
+                lanes,
+                backwards,
+            }),
+            _ => simd::vectorize(Pass::<'_, _, 4, H, L, N, O> {
+                bank: self,
+                steps,
+                lanes,
+                backwards,
+            }),
         }
     }
 }

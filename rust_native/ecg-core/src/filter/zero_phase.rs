@@ -201,8 +201,7 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
         let outside = (-place).max(0) as usize;
         let (before, piece) = piece.split_at_mut(outside.min(piece.len()));
         let from = place.max(0) as usize;
-        let (inside, after) =
-            piece.split_at_mut(samples.saturating_sub(from).min(piece.len()));
+        let (inside, after) = piece.split_at_mut(samples.saturating_sub(from).min(piece.len()));
         if !before.is_empty() {
             let nearest = outside + 1 - before.len();
             let image = row.get(nearest..=pad).unwrap_or_default();

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-
-from ..kernel import Signal
 
 FLAT_MV = 0.005
 RAILED_MV = 1.0
@@ -27,8 +27,7 @@ MAINS_CONTRAST = 3.0
 PROBED_HZ = np.array([45.0, 50.0, 55.0, 60.0, 65.0])
 MARGIN_HZ = 2.0
 
-# A row of a signal, of either float type.
-Row = Signal
+Row = NDArray[np.floating[Any]]
 
 
 def is_flat(row: Row, held: float) -> bool:
@@ -83,7 +82,7 @@ def mains_hz(row: Row, fs_hz: float, qrs_mv: float) -> float | None:
     return float(PROBED_HZ[louder]) if amplitude[louder] >= least else None
 
 
-def mains_amplitudes_mv(row: Row, fs_hz: float) -> NDArray[np.float64]:
+def mains_amplitudes_mv(row: Row, fs_hz: float) -> Row:
     """Amplitudes at 45, 50, 55, 60 and 65 Hz, mV; zero for those that the rate cannot show.
 
     The samples of a second are folded onto 0.2 s, in which all of these frequencies have whole
@@ -98,8 +97,8 @@ def mains_amplitudes_mv(row: Row, fs_hz: float) -> NDArray[np.float64]:
     turns = 2.0 * np.pi * PROBED_HZ / fs_hz * np.arange(block)[:, None]
     power = (folded @ np.cos(turns)) ** 2 + (folded @ np.sin(turns)) ** 2
     told = 0.5 * fs_hz > PROBED_HZ + MARGIN_HZ
-    amplitudes = 2.0 * np.sqrt(power.mean(axis=0)) / (block * folds)
-    return np.asarray(np.where(told, amplitudes, 0.0), dtype=np.float64)
+    amplitudes: Row = np.where(told, 2.0 * np.sqrt(power.mean(axis=0)) / (block * folds), 0.0)
+    return amplitudes
 
 
 def _folding(fs_hz: float) -> tuple[int, int]:
