@@ -22,7 +22,7 @@ MAINS_HZ = (50.0, 60.0)
 # Mains with this much more power than what lies beside them are there.
 MAINS_CONTRAST = 4.0
 
-Row = NDArray[np.floating[Any]]
+Row = NDArray[np.float64]
 
 
 def quality_indices(x: Signal, fs_hz: float) -> RawIndices:
