@@ -76,7 +76,7 @@ def welch(row: Row, fs_hz: float) -> tuple[Row, Row]:
     power = (np.abs(np.fft.rfft(tapered, size, axis=1)) ** 2).mean(axis=0)
     density = np.asarray(2.0 * power / (fs_hz * float((hann**2).sum())), dtype=np.float64)
     density[[0, -1]] *= 0.5
-    hz: Row = np.arange(len(density)) * (fs_hz / size)
+    hz = np.asarray(np.arange(len(density)) * (fs_hz / size), dtype=np.float64)
     return hz, density
 
 
