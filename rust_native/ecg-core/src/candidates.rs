@@ -63,14 +63,22 @@ impl Voices {
     /// Weigh each lead by how far its beats stand out.
     #[must_use]
     pub fn of(curves: &Curves) -> Self {
-        let (mut weights, mut levels) = (empty(), empty());
+        let (mut levels, mut averages): (Buffer<f64>, Buffer<f64>) = (empty(), empty());
         for lead in 0..curves.leads {
-            let level = level_of(curves.energy(lead), curves.fs_hz);
-            let average = average(curves.energy(lead));
-            let stands_out = (1.0 - average / level.max(FLOOR_MV)).max(0.0);
-            weights.push(if level < FLOOR_MV { 0.0 } else { stands_out * stands_out });
-            levels.push(level);
+            levels.push(level_of(curves.energy(lead), curves.fs_hz));
+            averages.push(average(curves.energy(lead)));
         }
+        Self::weighed(levels, &averages)
+    }
+
+    /// Weigh leads by the usual height of their slope energy's maxima and by its mean.
+    #[must_use]
+    pub fn weighed(levels: Buffer<f64>, averages: &[f64]) -> Self {
+        let mut weights: Buffer<f64> = empty();
+        weights.extend(levels.iter().zip(averages).map(|(level, average)| {
+            let stands_out = (1.0 - average / level.max(FLOOR_MV)).max(0.0);
+            if *level < FLOOR_MV { 0.0 } else { stands_out * stands_out }
+        }));
         let total: f64 = weights.iter().sum();
         if total > 0.0 {
             for weight in weights.iter_mut() {
@@ -78,7 +86,7 @@ impl Voices {
             }
         }
         let mut voters: Buffer<usize> = empty();
-        voters.extend((0..curves.leads).filter(|lead| weights[*lead] > 0.0));
+        voters.extend((0..weights.len()).filter(|lead| weights[*lead] > 0.0));
         voters.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
         voters.truncate(VOTERS);
         Self { weights, levels, voters }

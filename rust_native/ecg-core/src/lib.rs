@@ -26,6 +26,7 @@ pub mod scratch;
 pub mod segment;
 pub mod simd;
 pub mod standardize;
+pub mod stream;
 
 //TMP pub use analyze::{Analysis, Options, analyze};
 pub use error::{Error, ErrorKind};
