@@ -7,7 +7,7 @@
 
 use crate::curves::{Curves, block_maxima, count, highest};
 use crate::order::{median_of, running_median};
-use crate::scratch::{Buffer, empty, unset};
+use crate::scratch::{Buffer, empty, leftover, zeros};
 use crate::simd::dispatch;
 
 const BLOCK_S: f64 = 2.0;
@@ -57,6 +57,8 @@ pub struct Voices {
     pub levels: Buffer<f64>,
     /// The leads whose shapes are compared, best first.
     pub voters: Buffer<usize>,
+    /// What makes the squared QRS bands of the voters comparable.
+    gains: Buffer<f32>,
 }
 
 impl Voices {
@@ -77,7 +79,8 @@ impl Voices {
         let mut weights: Buffer<f64> = empty();
         weights.extend(levels.iter().zip(averages).map(|(level, average)| {
             let stands_out = (1.0 - average / level.max(FLOOR_MV)).max(0.0);
-            if *level < FLOOR_MV { 0.0 } else { stands_out * stands_out }
+            let weight = if levels.len() == 1 { 1.0 } else { stands_out * stands_out };
+            if *level < FLOOR_MV { 0.0 } else { weight }
         }));
         let total: f64 = weights.iter().sum();
         if total > 0.0 {
@@ -89,7 +92,8 @@ impl Voices {
         voters.extend((0..weights.len()).filter(|lead| weights[*lead] > 0.0));
         voters.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
         voters.truncate(VOTERS);
-        Self { weights, levels, voters }
+        let gains = gains_of(&voters, &weights, &levels);
+        Self { weights, levels, voters, gains }
     }
 
     /// One lead by itself.
@@ -99,8 +103,15 @@ impl Voices {
         weights.extend((0..self.weights.len()).map(|other| f64::from(u8::from(other == lead))));
         levels.extend_from_slice(&self.levels);
         voters.push(lead);
-        Self { weights, levels, voters }
+        let gains = gains_of(&voters, &weights, &levels);
+        Self { weights, levels, voters, gains }
     }
+}
+
+fn gains_of(voters: &[usize], weights: &[f64], levels: &[f64]) -> Buffer<f32> {
+    let mut gains = empty();
+    gains.extend(voters.iter().map(|lead| (weights[*lead] / levels[*lead].powi(2)) as f32));
+    gains
 }
 
 fn level_of(curve: &[f32], fs_hz: f64) -> f64 {
@@ -129,44 +140,74 @@ fn total(x: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + tail.iter().map(|v| f64::from(*v)).sum::<f64>()
 }
 
-/// Slope energy and envelope that beats are sought in: of one lead, or the vote of several.
+/// Slope energy and envelope of several leads together.
 #[derive(Debug)]
-pub struct Pair {
+struct Vote {
     energy: Buffer<f32>,
     envelope: Buffer<f32>,
 }
 
-impl Pair {
-    /// The vote of the leads.
-    #[must_use]
-    pub fn of(curves: &Curves, voices: &Voices) -> Self {
-        let mut pair = Self { energy: unset(curves.samples), envelope: unset(curves.samples) };
-        pair.energy.fill(0.0);
-        pair.envelope.fill(0.0);
+impl Vote {
+    fn of(curves: &Curves, voices: &Voices) -> Self {
+        let mut sum = Self { energy: zeros(curves.samples), envelope: zeros(curves.samples) };
         for (lead, weight) in voices.weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
             let envelope = curves.envelope(lead);
             let envelope_level = level_of(envelope, curves.fs_hz).max(FLOOR_MV);
-            dispatch(
-                #[inline(always)]
-                || {
-                    vote(&mut pair.energy, curves.energy(lead), *weight, voices.levels[lead]);
-                    vote(&mut pair.envelope, envelope, *weight, envelope_level);
-                },
-            );
+            vote(&mut sum.energy, curves.energy(lead), *weight, voices.levels[lead]);
+            vote(&mut sum.envelope, envelope, *weight, envelope_level);
         }
-        pair
+        sum
+    }
+
+    fn pair(&self) -> Pair<'_> {
+        Pair { energy: &self.energy, envelope: &self.envelope, ratio: 1.0 }
     }
 }
 
-#[inline(always)]
+/// Slope energy and envelope that beats are sought in.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    energy: &'a [f32],
+    envelope: &'a [f32],
+    /// Usual height of the energy's maxima over that of the envelope's.
+    ratio: f64,
+}
+
+impl<'a> Pair<'a> {
+    /// Those of one lead.
+    #[must_use]
+    pub fn of_lead(curves: &'a Curves, voices: &Voices, lead: usize) -> Self {
+        let (energy, envelope) = (curves.energy(lead), curves.envelope(lead));
+        let envelope_level = level_of(envelope, curves.fs_hz).max(FLOOR_MV);
+        Self { energy, envelope, ratio: voices.levels[lead].max(FLOOR_MV) / envelope_level }
+    }
+
+    /// Where the slope energy is highest near each place.
+    #[must_use]
+    pub fn nearest_maxima(&self, places: &[usize], fs_hz: f64) -> Buffer<usize> {
+        let reach = count(REFINE_S, fs_hz);
+        let mut at = empty();
+        at.extend(places.iter().map(|place| {
+            let start = place.saturating_sub(reach);
+            let end = (place + reach + 1).min(self.energy.len());
+            start + first_highest(&self.energy[start..end])
+        }));
+        at
+    }
+}
+
+/// Add a lead's curve, at most twice its usual height: one lead's artefact must not outvote all.
 fn vote(sum: &mut [f32], curve: &[f32], weight: f64, level: f64) {
     let (weight, share) = (weight as f32, (1.0 / level) as f32);
-    // One lead must not be cut off: its large beats differ from its small ones.
-    let cap = if weight == 1.0 { f32::INFINITY } else { CAP };
-    for (sum, v) in sum.iter_mut().zip(curve) {
-        let height = v * share;
-        *sum += weight * if height > cap { cap } else { height };
-    }
+    dispatch(
+        #[inline(always)]
+        || {
+            for (sum, v) in sum.iter_mut().zip(curve) {
+                let height = v * share;
+                *sum += weight * if height > CAP { CAP } else { height };
+            }
+        },
+    );
 }
 
 /// Places where a beat may be, ascending.
@@ -184,11 +225,17 @@ impl Candidates {
     /// Propose and judge.
     #[must_use]
     pub fn of(curves: &Curves, voices: &Voices) -> Self {
-        let pair = Pair::of(curves, voices);
-        let at = local_maxima(&pair.energy, curves.fs_hz);
+        if curves.leads == 1 {
+            return Self::among(curves, voices, &Pair::of_lead(curves, voices, 0));
+        }
+        Self::among(curves, voices, &Vote::of(curves, voices).pair())
+    }
+
+    fn among(curves: &Curves, voices: &Voices, pair: &Pair) -> Self {
+        let at = local_maxima(pair.energy, curves.fs_hz);
         let mut peak: Buffer<usize> = empty();
         peak.extend(at.iter().map(|at| extremum(curves, voices, *at)));
-        let odds = judge(curves, voices, &pair, &at, &peak);
+        let odds = judge(curves, voices, pair, &at, &peak);
         Self { at, peak, odds }
     }
 }
@@ -223,8 +270,8 @@ pub fn measure(
         fs_hz: curves.fs_hz,
         pair,
         at,
-        energy_levels: Levels::of(&pair.energy, curves.fs_hz),
-        envelope_levels: Levels::of(&pair.envelope, curves.fs_hz),
+        energy_levels: Levels::of(pair.energy, curves.fs_hz),
+        envelope_levels: Levels::of(pair.envelope, curves.fs_hz),
     };
     dispatch(
         #[inline(always)]
@@ -281,8 +328,13 @@ pub fn r_peak(curves: &Curves, voices: &Voices, at: usize) -> usize {
 fn heights(curves: &Curves, voices: &Voices, at: usize) -> (usize, Buffer<f32>) {
     let reach = count(REFINE_S, curves.fs_hz);
     let start = at.saturating_sub(reach);
-    let mut heights = empty();
-    heights.extend((start..(at + reach + 1).min(curves.samples)).map(|i| height(curves, voices, i)));
+    let end = (at + reach + 1).min(curves.samples);
+    let mut heights = zeros(end - start);
+    for (lead, gain) in voices.voters.iter().zip(voices.gains.iter()) {
+        for (sum, v) in heights.iter_mut().zip(&curves.qrs(*lead)[start..end]) {
+            *sum += gain * (v * v);
+        }
+    }
     (start, heights)
 }
 
@@ -296,13 +348,12 @@ fn first_highest(x: &[f32]) -> usize {
     best
 }
 
-/// Weighted sum of the leads' squared QRS bands.
+/// Weighted sum of the voters' squared QRS bands.
 #[must_use]
 pub fn height(curves: &Curves, voices: &Voices, at: usize) -> f32 {
     let mut sum = 0.0;
-    for (lead, weight) in voices.weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
-        let gain = (weight / (voices.levels[lead] * voices.levels[lead])) as f32;
-        let v = curves.qrs(lead)[at];
+    for (lead, gain) in voices.voters.iter().zip(voices.gains.iter()) {
+        let v = curves.qrs(*lead)[at];
         sum += gain * (v * v);
     }
     sum
@@ -311,18 +362,10 @@ pub fn height(curves: &Curves, voices: &Voices, at: usize) -> f32 {
 /// For each place how well its shape agrees with the three most similar ones nearby, -1 to 1.
 fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
     let n = peak.len();
-    let mut best: Buffer<f64> = unset(n * BEST);
+    let mut best: Buffer<f64> = leftover(n * BEST);
     best.fill(f64::NEG_INFINITY);
-    let voters = &voices.voters;
-    let share: f64 = voters.iter().map(|lead| voices.weights[*lead]).sum();
-    let mut shapes: Buffer<f32> = unset(n * voters.len() * POINTS);
-    let grid = Grid::at(curves.fs_hz);
-    for (k, out) in shapes.chunks_exact_mut(POINTS).enumerate() {
-        let lead = voters[k % voters.len()];
-        let weight = (voices.weights[lead] / share) as f32;
-        grid.read(curves.qrs(lead), peak[k / voters.len()], weight, out);
-    }
-    let size = voters.len() * POINTS;
+    let shapes = read_shapes(curves, voices, peak);
+    let size = voices.voters.len() * POINTS;
     dispatch(
         #[inline(always)]
         || {
@@ -341,24 +384,42 @@ fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
     likeness
 }
 
-/// Where the points of a shape lie around its peak.
+/// Shapes of beats in the voters' leads, beat after beat: dot products of two are weighed votes.
+#[must_use]
+pub fn read_shapes(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f32> {
+    let voters = &voices.voters;
+    let share: f64 = voters.iter().map(|lead| voices.weights[*lead]).sum();
+    let mut shapes: Buffer<f32> = leftover(peak.len() * voters.len() * POINTS);
+    let grid = Grid::at(curves.fs_hz);
+    for (k, out) in shapes.chunks_exact_mut(POINTS).enumerate() {
+        let lead = voters[k % voters.len()];
+        let weight = (voices.weights[lead] / share) as f32;
+        grid.read(curves.qrs(lead), peak[k / voters.len()], weight, out);
+    }
+    shapes
+}
+
+/// Where the points of a shape lie around its peak: whole samples, and the part of one beyond them.
 struct Grid {
-    fs_hz: f64,
+    offsets: [isize; POINTS],
+    parts: [f32; POINTS],
 }
 
 impl Grid {
     fn at(fs_hz: f64) -> Self {
-        Self { fs_hz }
+        let position = |i: usize| (i as f64 - (POINTS - 1) as f64 / 2.0) * POINT_S * fs_hz;
+        Self {
+            offsets: std::array::from_fn(|i| position(i).floor() as isize),
+            parts: std::array::from_fn(|i| (position(i) - position(i).floor()) as f32),
+        }
     }
 
     /// Read a shape by linear interpolation, scaled so that the dot product of two is weighed.
     fn read(&self, qrs: &[f32], peak: usize, weight: f32, out: &mut [f32]) {
-        let first = peak as f64 - (POINTS - 1) as f64 / 2.0 * POINT_S * self.fs_hz;
+        let last = qrs.len() - 2;
         let mut length = 0.0_f32;
-        for (i, out) in out.iter_mut().enumerate() {
-            let position = (first + i as f64 * POINT_S * self.fs_hz).max(0.0);
-            let left = (position as usize).min(qrs.len() - 2);
-            let part = (position - left as f64).min(1.0) as f32;
+        for (out, (offset, part)) in out.iter_mut().zip(self.offsets.iter().zip(&self.parts)) {
+            let left = peak.saturating_add_signed(*offset).min(last);
             *out = qrs[left] + (qrs[left + 1] - qrs[left]) * part;
             length += *out * *out;
         }
@@ -431,7 +492,7 @@ impl Levels {
 /// What the places are measured in.
 struct Scene<'a> {
     fs_hz: f64,
-    pair: &'a Pair,
+    pair: &'a Pair<'a>,
     at: &'a [usize],
     energy_levels: Levels,
     envelope_levels: Levels,
@@ -441,9 +502,9 @@ impl Scene<'_> {
     #[inline(always)]
     fn features(&self, k: usize, likeness: f64) -> Features {
         let at = self.at[k];
-        let energy = &self.pair.energy;
+        let energy = self.pair.energy;
         let height = f64::from(energy[at]).max(1e-12);
-        let envelope = highest(window(&self.pair.envelope, at, count(REFINE_S, self.fs_hz)));
+        let envelope = highest(window(self.pair.envelope, at, count(REFINE_S, self.fs_hz)));
         let valley = count(VALLEY_S, self.fs_hz);
         let end = (at + valley).min(energy.len());
         let around = window(energy, at, count(AROUND_S, self.fs_hz));
@@ -460,7 +521,7 @@ impl Scene<'_> {
             (lowest(&energy[at.saturating_sub(valley)..=at]) / height).min(1.0),
             (lowest(&energy[at..end]) / height).min(1.0),
             (total(around) / around.len() as f64 / height).min(1.0),
-            log(envelope / height, -2.0, 2.0),
+            log(envelope / height * self.pair.ratio, -2.0, 2.0),
         ]
     }
 

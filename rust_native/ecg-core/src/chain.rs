@@ -5,7 +5,7 @@
 //! chain is found by dynamic programming (Viterbi, 1967) over few predecessors, in linear time.
 
 use crate::order::running_median;
-use crate::scratch::{Buffer, empty, unset};
+use crate::scratch::{Buffer, empty, leftover};
 
 const LONG_COST: f64 = 5.0;
 const LONG_FROM: f64 = 0.3;
@@ -17,6 +17,8 @@ const HURRIED_S: f64 = 0.28;
 const HURRIED_COST: f64 = 60.0;
 const FAVOUR: f64 = 0.3;
 const MOST: f64 = 6.0;
+/// No gap that a beat could close costs more than this saves.
+const HOPELESS: f64 = -5.3;
 const USUAL_OF: usize = 11;
 const USUAL_S: [f64; 2] = [0.3, 1.5];
 const UNKNOWN_S: f64 = 0.8;
@@ -27,11 +29,19 @@ const NONE: usize = usize::MAX;
 /// Indices of the candidates that make up the best chain of a recording, ascending.
 #[must_use]
 pub fn best_chain(at_s: &[f64], odds: &[f64], duration_s: f64) -> Buffer<usize> {
+    let (mut possible, mut possible_s, mut worth) =
+        (empty::<usize>(), empty::<f64>(), empty::<f64>());
+    possible.extend((0..odds.len()).filter(|i| odds[*i] > HOPELESS));
+    possible_s.extend(possible.iter().map(|i| at_s[*i]));
+    worth.extend(possible.iter().map(|i| odds[*i]));
     let mut chain: Buffer<usize> = empty();
-    chain.extend((0..odds.len()).filter(|i| odds[*i] > 0.0));
+    chain.extend((0..worth.len()).filter(|i| worth[*i] > 0.0));
     for _ in 0..2 {
-        let usual = usual_intervals(at_s, &chain);
-        chain = chained(at_s, odds, &usual, duration_s);
+        let usual = usual_intervals(&possible_s, &chain);
+        chain = chained(&possible_s, &worth, &usual, duration_s);
+    }
+    for i in chain.iter_mut() {
+        *i = possible[*i];
     }
     chain
 }
@@ -41,7 +51,7 @@ fn usual_intervals(at_s: &[f64], chain: &[usize]) -> Buffer<f64> {
     let mut intervals: Buffer<f64> = empty();
     intervals.extend(chain.windows(2).map(|pair| at_s[pair[1]] - at_s[pair[0]]));
     let medians = running_median(&intervals, USUAL_OF);
-    let mut usual: Buffer<f64> = unset(at_s.len());
+    let mut usual: Buffer<f64> = leftover(at_s.len());
     let mut k = 0;
     for (i, usual) in usual.iter_mut().enumerate() {
         while k + 1 < medians.len() && chain[k + 1] <= i {
@@ -54,7 +64,7 @@ fn usual_intervals(at_s: &[f64], chain: &[usize]) -> Buffer<f64> {
 
 fn chained(at_s: &[f64], odds: &[f64], usual: &[f64], duration_s: f64) -> Buffer<usize> {
     let n = at_s.len();
-    let (mut worth, mut from): (Buffer<f64>, Buffer<usize>) = (unset(n), unset(n));
+    let (mut worth, mut from): (Buffer<f64>, Buffer<usize>) = (leftover(n), leftover(n));
     for i in 0..n {
         let own = (odds[i] + FAVOUR).clamp(-MOST, MOST);
         (worth[i], from[i]) = (own - too_long(at_s[i], usual[i]), NONE);

@@ -6,7 +6,7 @@
 //! is the same for every output, so that vector widths and backends give the same bits.
 
 use crate::leads::{Leads, Sample};
-use crate::scratch::{Buffer, empty, unset};
+use crate::scratch::{Buffer, empty, leftover};
 use crate::simd::dispatch;
 
 const HALVED_FROM_HZ: f64 = 220.0;
@@ -99,14 +99,14 @@ impl Curves {
             samples,
             leads,
             centres: empty(),
-            smooth: unset(leads * samples),
-            qrs: unset(leads * samples),
-            energy: unset(leads * samples),
-            envelope: unset(leads * samples),
-            rest: unset(leads * samples),
+            smooth: leftover(leads * samples),
+            qrs: leftover(leads * samples),
+            energy: leftover(leads * samples),
+            envelope: leftover(leads * samples),
+            rest: leftover(leads * samples),
         };
         let widths = Widths::at(fs_hz);
-        let mut extended = unset(samples + 2 * widths.halo());
+        let mut extended = leftover(samples + 2 * widths.halo());
         for (lead, row) in x.rows().enumerate() {
             let centre = extend(row, step, samples, &mut extended);
             curves.centres.push(centre);
@@ -194,7 +194,7 @@ struct Work {
 
 impl Work {
     fn new(block: usize, widths: Widths) -> Self {
-        let room = || unset(block + 2 * widths.halo());
+        let room = || leftover(block + 2 * widths.halo());
         Self {
             smooth: room(),
             qrs: room(),
@@ -397,10 +397,15 @@ fn average<S: Sample, const STEP: usize>(row: &[S], centre: S, out: &mut [f32]) 
 pub fn block_maxima(curve: &[f32], seconds: f64, fs_hz: f64) -> Buffer<f64> {
     let n = curve.len();
     let blocks = (n / count(seconds, fs_hz)).max(1);
+    let stretch = |i: usize| &curve[i * n / blocks..(i + 1) * n / blocks];
     let mut maxima = empty();
     dispatch(
         #[inline(always)]
-        || maxima.extend((0..blocks).map(|i| highest(&curve[i * n / blocks..(i + 1) * n / blocks]))),
+        || {
+            for i in 0..blocks {
+                maxima.push(highest(stretch(i)));
+            }
+        },
     );
     maxima
 }
@@ -428,7 +433,7 @@ mod tests {
     #[test]
     fn moving_sums_of_any_width() {
         let x: Vec<f32> = (0..50).map(|i| (i * i % 17) as f32).collect();
-        let mut levels: Levels = std::array::from_fn(|_| unset(50));
+        let mut levels: Levels = std::array::from_fn(|_| leftover(50));
         let mut out = vec![0.0; 50];
         for width in 1..=50 {
             moving_sum(&x, width, &mut out, &mut levels, |sum| sum);

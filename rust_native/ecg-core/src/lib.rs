@@ -6,8 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-//TMP pub mod analyze;
-pub mod bands;
+pub mod analyze;
 pub mod candidates;
 pub mod chain;
 pub mod curves;
@@ -18,17 +17,18 @@ pub mod hrv;
 pub mod leads;
 pub mod order;
 pub mod prepare;
-//TMP pub mod quality;
+pub mod quality;
 pub mod resample;
 pub mod rhythm;
 pub mod rpeaks;
 pub mod scratch;
 pub mod segment;
+pub mod shapes;
 pub mod simd;
 pub mod standardize;
 pub mod stream;
 
-//TMP pub use analyze::{Analysis, Options, analyze};
+pub use analyze::{Analysis, Options, analyze};
 pub use error::{Error, ErrorKind};
 pub use leads::{Leads, Sample};
 

@@ -1,17 +1,18 @@
-//! Signal quality: how alike the beats of a lead are, how much noise lies on them, plain faults.
+//! Signal quality: how sure the beats of a lead are, how much noise lies on them, plain faults.
 //!
-//! Agreement with the average beat separates noisy from clean recordings far better than moments of
-//! the amplitudes do (Orphanidou et al., 2015).
+//! The probability of the beats joins the agreement of two detectors (bSQI; Li, Mark and Clifford,
+//! 2008) and the correlation of the beats with one another (Orphanidou et al., 2015): these separate
+//! noisy from clean recordings far better than moments of the amplitudes do.
 
-use crate::bands::{Band, Bands, averaged, count, width};
+use crate::candidates::{self, Pair, Voices};
+use crate::curves::{Curves, count};
 use crate::error::Error;
 use crate::leads::{Leads, Sample};
-use crate::order::{deviation, mean, median_of};
-use crate::rpeaks::{find_peaks, require_analysable};
+use crate::order::{deviation, median_of};
+use crate::rpeaks::{Beats, mean_probability, require_analysable};
+use crate::scratch::{Buffer, empty};
+use crate::simd::dispatch;
 
-const BASELINE_S: [f64; 2] = [0.6, 0.3];
-const BEFORE_S: f64 = 0.15;
-const AFTER_S: f64 = 0.25;
 const FLAT_MV: f64 = 0.005;
 const RAILED_MV: f64 = 1.0;
 const HELD_S: f64 = 0.5;
@@ -19,8 +20,15 @@ const HELD_FLAT: f64 = 0.9;
 const HELD_PART: f64 = 0.1;
 const CLIPPED_S: f64 = 0.008;
 const CLIPPED_PART: f64 = 0.002;
-const UNLIKE: f64 = 0.5;
-const LONE_BEAT: f64 = 0.5;
+const UNSURE: f64 = 0.5;
+const QRS_S: f64 = 0.06;
+const NOISE_S: f64 = 0.128;
+const WANDER_S: f64 = 0.6;
+/// Standard deviation of a normal variable whose mean magnitude is one.
+const MEAN_TO_DEVIATION: f64 = 1.2533;
+/// Noise, in thresholds, and wander, in QRS amplitudes, that halve the score.
+const NOISE_HALVES: f64 = 5.0;
+const WANDER_HALVES: f64 = 2.0;
 const WANDER: f64 = 0.5;
 const CLIPPED_FACTOR: f64 = 0.7;
 
@@ -89,9 +97,21 @@ pub fn signal_quality<S: Sample>(
     noise_threshold: f64,
 ) -> Result<Quality, Error> {
     require_analysable(x, fs_hz)?;
-    let bands = Bands::split(x, fs_hz);
-    let peaks = find_peaks(&bands);
-    judge(x, &bands, &peaks, noise_threshold)
+    let curves = Curves::of(x, fs_hz);
+    let voices = Voices::of(&curves);
+    let beats = Beats::find(x.samples(), &curves, &voices);
+    judge(x, fs_hz, &Scene { curves: &curves, voices: &voices, beats: &beats }, noise_threshold)
+}
+
+/// What is known of a recording when its leads are judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The curves of its leads.
+    pub curves: &'a Curves,
+    /// What each lead says.
+    pub voices: &'a Voices,
+    /// The beats of all leads together.
+    pub beats: &'a Beats,
 }
 
 /// Judge every lead, given the beats of the recording.
@@ -100,50 +120,49 @@ pub fn signal_quality<S: Sample>(
 /// [`Error::Parameter`] for a threshold outside (0, 1].
 pub fn judge<S: Sample>(
     x: &Leads<S>,
-    bands: &Bands,
-    peaks: &[usize],
+    fs_hz: f64,
+    scene: &Scene,
     noise_threshold: f64,
 ) -> Result<Quality, Error> {
     if !(noise_threshold > 0.0 && noise_threshold <= 1.0) {
         let must = "above 0 and at most 1";
         return Err(Error::Parameter { name: "noise_threshold", must, value: noise_threshold });
     }
-    let rows = x.rows().zip(&bands.leads);
-    let leads: Vec<LeadQuality> = rows
-        .map(|(row, band)| judge_lead(row, &Scene { bands, band, peaks }, noise_threshold))
-        .collect();
+    let rows = x.rows().enumerate();
+    let leads: Vec<LeadQuality> =
+        rows.map(|(lead, row)| judge_lead(row, fs_hz, scene, lead, noise_threshold)).collect();
     let score = leads.iter().map(|lead| lead.score).sum::<f64>() / leads.len() as f64;
     Ok(Quality { score, leads })
 }
 
-/// What is known of a lead when it is judged.
-struct Scene<'a> {
-    bands: &'a Bands,
-    band: &'a Band,
-    peaks: &'a [usize],
-}
-
-fn judge_lead<S: Sample>(row: &[S], scene: &Scene, noise_threshold: f64) -> LeadQuality {
-    let still = Still::of(row, scene.bands.fs_hz);
+fn judge_lead<S: Sample>(
+    row: &[S],
+    fs_hz: f64,
+    scene: &Scene,
+    lead: usize,
+    noise_threshold: f64,
+) -> LeadQuality {
+    let still = Still::of(row, fs_hz);
     if still.range < FLAT_MV || still.held >= HELD_FLAT {
         let railed = row[0].into().abs() >= RAILED_MV;
         let issues =
             if railed { vec![Issue::Flat, Issue::Disconnected] } else { vec![Issue::Flat] };
         return LeadQuality { score: 0.0, issues };
     }
-    let beats = BeatStatistics::of(scene);
-    let mut score = beats.likeness
-        / (1.0 + (beats.noise / (5.0 * noise_threshold)).powi(2))
-        / (1.0 + (beats.wander / 2.0).powi(2));
+    let Disturbance { noise, wander } = Disturbance::of(scene, lead);
+    let confidence = confidence_of_lead(scene, lead);
+    let mut score = confidence
+        / (1.0 + (noise / (NOISE_HALVES * noise_threshold)).powi(2))
+        / (1.0 + (wander / WANDER_HALVES).powi(2));
     let mut issues = Vec::new();
     if still.clipped {
         issues.push(Issue::Clipped);
         score *= CLIPPED_FACTOR;
     }
-    if beats.noise > noise_threshold || beats.likeness < UNLIKE {
+    if noise > noise_threshold || confidence < UNSURE {
         issues.push(Issue::Noise);
     }
-    if beats.wander > WANDER {
+    if wander > WANDER {
         issues.push(Issue::Baseline);
     }
     if still.held >= HELD_PART {
@@ -151,6 +170,18 @@ fn judge_lead<S: Sample>(row: &[S], scene: &Scene, noise_threshold: f64) -> Lead
         score *= 1.0 - still.held;
     }
     LeadQuality { score, issues }
+}
+
+/// Mean probability that the recording's beats are beats, in one lead.
+fn confidence_of_lead(scene: &Scene, lead: usize) -> f64 {
+    let Scene { curves, voices, beats } = scene;
+    if curves.leads == 1 {
+        return beats.confidence();
+    }
+    let alone = voices.alone(lead);
+    let pair = Pair::of_lead(curves, voices, lead);
+    let at = pair.nearest_maxima(&beats.places, curves.fs_hz);
+    mean_probability(&candidates::judge(curves, &alone, &pair, &at, &beats.places))
 }
 
 /// How much of a lead stands still.
@@ -187,69 +218,73 @@ impl Still {
     }
 }
 
-/// Likeness of the beats; noise and baseline wander as ratios to the QRS amplitude.
-struct BeatStatistics {
-    likeness: f64,
+/// Noise above 25 Hz and baseline wander, as ratios to the QRS amplitude.
+struct Disturbance {
     noise: f64,
     wander: f64,
 }
 
-impl BeatStatistics {
-    fn of(scene: &Scene) -> Self {
-        let Scene { bands, band, peaks } = scene;
-        let baseline = BASELINE_S
-            .iter()
-            .fold(band.raw.clone(), |slow, seconds| averaged(&slow, width(*seconds, bands.fs_hz)));
-        let clean: Vec<f64> = band.smooth.iter().zip(&baseline).map(|(a, b)| a - b).collect();
-        let (before, after) = (count(BEFORE_S, bands.fs_hz), count(AFTER_S, bands.fs_hz));
-        let around = |peak: &usize| &clean[peak + bands.pad - before..peak + bands.pad + after];
-        let beats: Vec<&[f64]> = peaks.iter().map(around).collect();
-        let amplitude = median_of(&mut beats.iter().map(|beat| range(beat)).collect::<Vec<_>>());
+impl Disturbance {
+    fn of(scene: &Scene, lead: usize) -> Self {
+        let Scene { curves, beats, .. } = scene;
+        let amplitude = qrs_amplitude(curves.smooth(lead), &beats.places, curves.fs_hz);
         // NaN where there is no beat.
         if amplitude.is_nan() || amplitude <= 0.0 {
-            return Self { likeness: 0.0, noise: f64::INFINITY, wander: 0.0 };
+            return Self { noise: f64::INFINITY, wander: 0.0 };
         }
-        let inside = bands.pad..bands.pad + bands.samples;
-        let residual = band.raw[inside.clone()].iter().zip(&band.smooth[inside.clone()]);
-        let mut noise: Vec<f64> = residual.map(|(raw, smooth)| (raw - smooth).abs()).collect();
+        let mut noise = block_means(curves.rest(lead), NOISE_S, curves.fs_hz, f32::abs);
+        let slow = block_means(curves.smooth(lead), WANDER_S, curves.fs_hz, |v| v);
         Self {
-            likeness: likeness(&beats),
-            noise: 1.4826 * median_of(&mut noise) / amplitude,
-            wander: deviation(&baseline[inside], 0) / amplitude,
+            noise: MEAN_TO_DEVIATION * median_of(&mut noise) / amplitude,
+            wander: deviation(&slow, 0) / amplitude,
         }
     }
 }
 
-fn range(x: &[f64]) -> f64 {
-    let high = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    high - x.iter().copied().fold(f64::INFINITY, f64::min)
+/// Median over the beats of their peak-to-peak amplitude, mV; NaN for none.
+fn qrs_amplitude(smooth: &[f32], places: &[usize], fs_hz: f64) -> f64 {
+    let reach = count(QRS_S, fs_hz);
+    let mut ranges: Buffer<f64> = empty();
+    ranges.extend(places.iter().map(|place| {
+        let near = &smooth[place.saturating_sub(reach)..(place + reach + 1).min(smooth.len())];
+        let high = near.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        f64::from(high - near.iter().copied().fold(f32::INFINITY, f32::min))
+    }));
+    median_of(&mut ranges)
 }
 
-/// Correlation of each beat with the average of the others: mean and median, averaged.
-fn likeness(beats: &[&[f64]]) -> f64 {
-    if beats.len() < 2 {
-        return LONE_BEAT;
-    }
-    let means: Vec<f64> = beats.iter().map(|beat| mean(beat)).collect();
-    let mut sum = vec![0.0; beats[0].len()];
-    for (beat, centre) in beats.iter().zip(&means) {
-        for (total, v) in sum.iter_mut().zip(*beat) {
-            *total += v - centre;
+/// Means of a curve over blocks of about `seconds`.
+fn block_means(curve: &[f32], seconds: f64, fs_hz: f64, of: impl Fn(f32) -> f32) -> Buffer<f64> {
+    let size = count(seconds, fs_hz).min(curve.len());
+    let mut means = empty();
+    let blocks = curve.chunks_exact(size);
+    dispatch(
+        #[inline(always)]
+        || means.extend(blocks.map(|block| f64::from(sum_of(block, &of)) / size as f64)),
+    );
+    means
+}
+
+/// Sum over eight lanes, then from half to half.
+#[inline(always)]
+fn sum_of(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    let chunks = x.chunks_exact(8);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..8 {
+            sums[i] += of(chunk[i]);
         }
     }
-    let with_others = |(beat, centre): (&&[f64], &f64)| {
-        let (mut product, mut own, mut others) = (0.0, 0.0, 0.0);
-        for (v, total) in beat.iter().zip(&sum) {
-            let (a, b) = (v - centre, total - (v - centre));
-            product += a * b;
-            own += a * a;
-            others += b * b;
+    for (sum, v) in sums.iter_mut().zip(tail) {
+        *sum += of(*v);
+    }
+    for half in [4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
         }
-        let norm = (own * others).sqrt();
-        if norm > 0.0 { product / norm } else { 0.0 }
-    };
-    let mut r: Vec<f64> = beats.iter().zip(&means).map(with_others).collect();
-    (0.5 * (mean(&r) + median_of(&mut r))).max(0.0)
+    }
+    sums[0]
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub fn detect_r_peaks<S: Sample>(x: &Leads<S>, fs_hz: f64) -> Result<Vec<usize>,
     require_analysable(x, fs_hz)?;
     let curves = Curves::of(x, fs_hz);
     let voices = Voices::of(&curves);
-    Ok(Beats::find(x, &curves, &voices).peaks.to_vec())
+    Ok(Beats::find(x.samples(), &curves, &voices).peaks.to_vec())
 }
 
 /// Refuse rates and durations in which no beat can be found.
@@ -30,6 +30,7 @@ pub(crate) fn require_analysable<S: Sample>(x: &Leads<S>, fs_hz: f64) -> Result<
     x.require_duration(fs_hz, LEAST_S)
 }
 
+/// Refuse rates at which no beat can be found.
 pub(crate) fn require_rate_of_analysis(fs_hz: f64) -> Result<(), Error> {
     if (100.0..=2000.0).contains(&fs_hz) {
         return Ok(());
@@ -46,19 +47,24 @@ pub struct Beats {
     pub places: Buffer<usize>,
     /// Log-odds of each.
     pub odds: Buffer<f64>,
+    /// Beats that may have been passed over: sum of the other candidates' probabilities.
+    pub doubt: f64,
 }
 
 impl Beats {
-    /// Find them in the curves, and their peaks in the recorded samples.
+    /// Find them in the curves, and their peaks among the recorded samples.
     #[must_use]
-    pub fn find<S: Sample>(x: &Leads<S>, curves: &Curves, voices: &Voices) -> Self {
+    pub fn find(samples: usize, curves: &Curves, voices: &Voices) -> Self {
         let candidates = Candidates::of(curves, voices);
         let mut at_s: Buffer<f64> = empty();
         at_s.extend(candidates.at.iter().map(|at| *at as f64 / curves.fs_hz));
-        let mut beats = Self { peaks: empty(), places: empty(), odds: empty() };
-        for i in best_chain(&at_s, &candidates.odds, curves.duration_s()).iter() {
+        let mut beats = Self { peaks: empty(), places: empty(), odds: empty(), doubt: 0.0 };
+        let chain = best_chain(&at_s, &candidates.odds, curves.duration_s());
+        let all: f64 = candidates.odds.iter().copied().map(probability).sum();
+        beats.doubt = all - chain.iter().map(|i| probability(candidates.odds[*i])).sum::<f64>();
+        for i in chain.iter() {
             let place = r_peak(curves, voices, candidates.at[*i]);
-            let peak = recorded_peak(x.samples(), curves, voices, place);
+            let peak = recorded_peak(samples, curves, voices, place);
             if beats.peaks.last().is_none_or(|last| *last < peak) {
                 beats.peaks.push(peak);
                 beats.places.push(place);
@@ -67,6 +73,28 @@ impl Beats {
         }
         beats
     }
+
+    /// Sum of the beats' probabilities over the number of beats there are or may be; zero for none.
+    ///
+    /// Near one the detectors agree on every beat; noise gives many half-hearted candidates.
+    #[must_use]
+    pub fn confidence(&self) -> f64 {
+        let sure: f64 = self.odds.iter().copied().map(probability).sum();
+        let beats = self.odds.len() as f64 + self.doubt.max(0.0);
+        if self.odds.is_empty() { 0.0 } else { sure / beats }
+    }
+}
+
+/// Mean probability of log-odds; zero for none.
+#[must_use]
+pub fn mean_probability(odds: &[f64]) -> f64 {
+    let sum: f64 = odds.iter().copied().map(probability).sum();
+    if odds.is_empty() { 0.0 } else { sum / odds.len() as f64 }
+}
+
+/// Probability for log-odds.
+pub(crate) fn probability(odds: f64) -> f64 {
+    1.0 / (1.0 + (-odds).exp())
 }
 
 /// The recorded sample where the parabola through the extremum of the band has its vertex.

@@ -28,14 +28,6 @@ pooled!(bool, f32, f64, i16, i32, i64, usize);
 #[derive(Debug)]
 pub struct Buffer<T: Pooled>(Vec<T>);
 
-/// A buffer of `len` values that mean nothing: for what is written in full before it is read.
-#[must_use]
-pub fn unset<T: Pooled>(len: usize) -> Buffer<T> {
-    let mut memory = T::with_pool(Vec::pop).unwrap_or_default();
-    memory.resize(len, T::default());
-    Buffer(memory)
-}
-
 /// An empty buffer, with whatever capacity is at hand.
 #[must_use]
 pub fn empty<T: Pooled>() -> Buffer<T> {

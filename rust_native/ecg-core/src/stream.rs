@@ -9,7 +9,7 @@ use crate::curves::{Curves, count, highest, step_at};
 use crate::error::Error;
 use crate::leads::{Leads, Sample};
 use crate::order::median_of;
-use crate::rpeaks::{Beats, require_rate_of_analysis};
+use crate::rpeaks::{Beats, probability, require_rate_of_analysis};
 use crate::scratch::{empty, unset};
 use std::collections::VecDeque;
 
@@ -162,7 +162,7 @@ impl Stream {
         let Ok(x) = Leads::new(&data, self.rows.len(), samples) else { return };
         let curves = Curves::of(&x, self.grid.fs_hz);
         let voices = self.voices(&curves);
-        let found = Beats::find(&x, &curves, &voices);
+        let found = Beats::find(samples, &curves, &voices);
         for (peak, odds) in found.peaks.iter().zip(found.odds.iter()) {
             let index = self.start + *peak as u64;
             let in_time = index + least_age <= now && now <= index + self.grid.most_age;
@@ -187,7 +187,7 @@ impl Stream {
             time_s: self.seconds(index),
             rr_ms,
             heart_rate: 60_000.0 / self.usual_ms(),
-            confidence: 1.0 / (1.0 + (-odds).exp()),
+            confidence: probability(odds),
             premature: rr_ms <= PREMATURE * usual_ms,
         }
     }

@@ -3,6 +3,7 @@
 use crate::arrays::{Rows, Signal, each};
 use crate::guard::guarded;
 use ecg_core::gaps;
+use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 
 /// Filled samples, and (lead, start, end) of each gap.
@@ -22,6 +23,7 @@ pub(crate) fn fill_gaps<'py>(
         let (y, gaps) =
             guarded(py, || gaps::fill_gaps(rows.data, shape, fs_hz, longest_s, marker))?;
         let spans = gaps.iter().map(|gap| (gap.lead, gap.start, gap.end)).collect();
-        Ok((rows.matrix(py, y)?, spans))
+        let filled = PyArray1::from_vec(py, y).reshape([rows.leads, rows.samples])?;
+        Ok((filled.into_any(), spans))
     })
 }

@@ -41,8 +41,9 @@ mod native {
     #[pymodule_export]
     use crate::build::build_info;
     #[pymodule_export]
-    use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
     use crate::gaps::fill_gaps;
+    #[pymodule_export]
+    use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -1,6 +1,6 @@
 //! Which vector instructions run.
 
-use crate::guard::{ConfigError, raised};
+use crate::guard::{ConfigError, Failure};
 use ecg_core::simd::{self, Path};
 use pyo3::prelude::*;
 
@@ -21,5 +21,5 @@ pub(crate) fn force_simd_path(name: &str) -> PyResult<()> {
         _ => Path::ALL.into_iter().find(|path| path.name() == name),
     };
     let unknown = || ConfigError::new_err(format!("no vector instructions are called {name:?}"));
-    simd::force(path.ok_or_else(unknown)?).map_err(|error| raised(&error))
+    simd::force(path.ok_or_else(unknown)?).map_err(|error| Failure::Refused(error).into())
 }

@@ -39,7 +39,8 @@ class ECGAnalysisConfig:
             severity.
         noise_threshold: ratio of noise to QRS amplitude from which a lead carries the issue "noise"
             and loses quality, in (0, 1].
-        min_signal_quality: no lead better than this: no heart rate, no variability, no anomaly.
+        min_signal_quality: where the beats are less probable than this (as in noise), no peak, no heart
+            rate, no variability and no anomaly is told.
 
     Raises:
         ConfigError: a value is outside its bounds or of the wrong type.
@@ -51,7 +52,7 @@ class ECGAnalysisConfig:
     min_heart_rate: float = 40.0
     max_heart_rate: float = 200.0
     noise_threshold: float = 0.1
-    min_signal_quality: float = 0.3
+    min_signal_quality: float = 0.5
 
     # Unknown fields are refused by pydantic, too.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -206,10 +207,10 @@ class ECGAnalysisResult:
     Attributes:
         heart_rate: mean rate in bpm; NaN where none can be told.
         rr_intervals: intervals between successive R peaks, ms, float64 `(beats - 1,)`.
-        qrs_peaks: R peaks, sample indices, int64 `(beats,)`. On a signal of low quality they are
-            candidates only.
+        qrs_peaks: R peaks, sample indices, int64 `(beats,)`; none where the quality is too low
+            (`detect_r_peaks` gives the candidates of such a signal).
         hrv_metrics: variability of normal beats; None if switched off or the quality is too low.
-        anomalies: rhythm findings; empty if switched off or no lead reaches a quality of 0.7.
+        anomalies: rhythm findings; empty if switched off or the beats' confidence is below 0.7.
         signal_quality: 0 to 1, the mean over leads.
         lead_quality: each lead's score and issues.
         processing_time_ms: wall time of the analysis.

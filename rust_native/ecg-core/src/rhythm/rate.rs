@@ -2,7 +2,6 @@
 
 use super::{Anomaly, Kind, Severity, sustained};
 use crate::order::{mean, running_median};
-use crate::scratch;
 
 const FAST_BPM: f64 = 100.0;
 const VERY_FAST_BPM: f64 = 130.0;
