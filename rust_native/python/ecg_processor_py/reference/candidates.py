@@ -72,7 +72,10 @@ class Voices:
     def of(cls, curves: Curves) -> Voices:
         """Weigh each lead by how far its beats stand out."""
         levels = [level_of(energy, curves.fs_hz) for energy in curves.energy]
-        weights = [_weight(*pair) for pair in zip(curves.energy, levels, strict=True)]
+        if curves.leads == 1:
+            weights = [float(levels[0] >= FLOOR_MV)]
+        else:
+            weights = [_weight(*pair) for pair in zip(curves.energy, levels, strict=True)]
         total = _sum(weights)
         if total > 0.0:
             weights = [weight / total for weight in weights]
@@ -85,13 +88,11 @@ class Voices:
         return Voices(weights, self.levels, [lead])
 
     @property
-    def heard(self) -> list[tuple[int, float, float]]:
-        """Index, weight and level of the leads that say something."""
-        return [
-            (lead, weight, max(level, FLOOR_MV))
-            for lead, (weight, level) in enumerate(zip(self.weights, self.levels, strict=True))
-            if weight > 0.0
-        ]
+    def gains(self) -> list[np.float32]:
+        """What makes the squared QRS bands of the voters comparable."""
+        levels = [max(self.levels[lead], FLOOR_MV) for lead in self.voters]
+        pairs = zip(self.voters, levels, strict=True)
+        return [np.float32(self.weights[lead] / (level * level)) for lead, level in pairs]
 
 
 def level_of(curve: Floats32, fs_hz: float) -> float:
@@ -119,21 +120,36 @@ def _sum(values: list[float] | Floats) -> float:
 
 @dataclass(frozen=True)
 class Pair:
-    """Slope energy and envelope that beats are sought in: of one lead, or the vote of several."""
+    """Slope energy and envelope that beats are sought in: of one lead, or the vote of several.
+
+    Attributes:
+        energy: Slope energy, `(samples,)`.
+        envelope: Envelope, `(samples,)`.
+        ratio: Usual height of the energy's maxima over that of the envelope's.
+    """
 
     energy: Floats32
     envelope: Floats32
+    ratio: float
 
     @classmethod
-    def of(cls, curves: Curves, voices: Voices) -> Pair:
+    def of_lead(cls, curves: Curves, voices: Voices, lead: int) -> Pair:
+        """Those of one lead."""
+        level = max(voices.levels[lead], FLOOR_MV)
+        return cls(
+            curves.energy[lead], curves.envelope[lead], level / _envelope_level(curves, lead)
+        )
+
+    @classmethod
+    def of_vote(cls, curves: Curves, voices: Voices) -> Pair:
         """The vote of the leads."""
         energy = np.zeros(curves.samples, dtype=np.float32)
         envelope = np.zeros(curves.samples, dtype=np.float32)
-        for lead, weight, level in voices.heard:
-            envelope_level = max(FLOOR_MV, level_of(curves.envelope[lead], curves.fs_hz))
-            energy += _vote(curves.energy[lead], weight, level)
-            envelope += _vote(curves.envelope[lead], weight, envelope_level)
-        return cls(energy, envelope)
+        for lead, weight in enumerate(voices.weights):
+            if weight > 0.0:
+                energy += _vote(curves.energy[lead], weight, voices.levels[lead])
+                envelope += _vote(curves.envelope[lead], weight, _envelope_level(curves, lead))
+        return cls(energy, envelope, 1.0)
 
     def nearest_maxima(self, places: Places, fs_hz: float) -> Places:
         """Where the slope energy is highest near each place."""
@@ -141,11 +157,13 @@ class Pair:
         return np.asarray(places - reach + np.argmax(_near(self.energy, places, reach), axis=1))
 
 
+def _envelope_level(curves: Curves, lead: int) -> float:
+    return max(FLOOR_MV, level_of(curves.envelope[lead], curves.fs_hz))
+
+
 def _vote(curve: Floats32, weight: float, level: float) -> Floats32:
-    height = curve * np.float32(1.0 / level)
-    # One lead must not be cut off: its large beats differ from its small ones.
-    if np.float32(weight) != 1.0:
-        height[height > CAP] = CAP
+    """A lead's curve, at most twice its usual height: one lead's artefact must not outvote all."""
+    height = np.minimum(curve * np.float32(1.0 / level), np.float32(CAP))
     return np.float32(weight) * height
 
 
@@ -166,7 +184,8 @@ class Candidates:
     @classmethod
     def of(cls, curves: Curves, voices: Voices) -> Candidates:
         """Propose and judge."""
-        pair = Pair.of(curves, voices)
+        alone = curves.leads == 1
+        pair = Pair.of_lead(curves, voices, 0) if alone else Pair.of_vote(curves, voices)
         at = _local_maxima(pair.energy, curves.fs_hz)
         peak = extremum(curves, voices, at)
         return cls(at, peak, judge(curves, voices, pair, at, peak))
@@ -194,7 +213,7 @@ def measure(curves: Curves, voices: Voices, pair: Pair, at: Places, peak: Places
     features[:, 7] = np.fmin(before / height, 1.0)
     features[:, 8] = np.fmin(after / height, 1.0)
     features[:, 9] = np.fmin(_mean_around(pair.energy, at, count(AROUND_S, fs_hz)) / height, 1.0)
-    features[:, 10] = _log(envelope / height, -2.0, 2.0)
+    features[:, 10] = _log(envelope / height * pair.ratio, -2.0, 2.0)
     return features
 
 
@@ -286,11 +305,11 @@ def _near(x: Floats32, at: Places, reach: int) -> Floats32:
 
 
 def height(curves: Curves, voices: Voices) -> Floats32:
-    """Weighted sum of the leads' squared QRS bands, `(samples,)`."""
+    """Weighted sum of the voters' squared QRS bands, `(samples,)`."""
     total = np.zeros(curves.samples, dtype=np.float32)
-    for lead, weight, level in voices.heard:
+    for lead, gain in zip(voices.voters, voices.gains, strict=True):
         qrs = curves.qrs[lead]
-        total += np.float32(weight / (level * level)) * (qrs * qrs)
+        total += gain * (qrs * qrs)
     return total
 
 
@@ -298,7 +317,7 @@ def _likeness(curves: Curves, voices: Voices, peak: Places) -> Floats:
     """How well each shape agrees with the three most similar ones nearby, -1 to 1."""
     n = len(peak)
     alike = np.full((n, 2 * COMPARED), -np.inf, dtype=np.float32)
-    shapes = read_shapes(curves, voices, peak)
+    shapes = _shapes(curves, voices, peak)
     for offset in range(1, min(COMPARED + 1, n) if voices.voters else 1):
         both = _dots(shapes[:, :, :-offset], shapes[:, :, offset:])
         alike[:-offset, offset - 1] = both
@@ -312,14 +331,19 @@ def _likeness(curves: Curves, voices: Voices, peak: Places) -> Floats:
 
 
 def read_shapes(curves: Curves, voices: Voices, peak: Places) -> Floats32:
-    """Shapes of beats `(voters, points, peaks)`: dot products of two are weighed votes."""
+    """Shapes `(peaks, voters * points)` of beats: dot products of two are weighed votes."""
+    shapes = _shapes(curves, voices, peak)
+    return shapes.reshape(len(voices.voters) * POINTS, len(peak)).T
+
+
+def _shapes(curves: Curves, voices: Voices, peak: Places) -> Floats32:
+    """Shapes `(voters, points, peaks)`, by linear interpolation."""
     share = _sum([voices.weights[lead] for lead in voices.voters])
     shapes = np.zeros((len(voices.voters), POINTS, len(peak)), dtype=np.float32)
-    first = peak - (POINTS - 1) / 2.0 * POINT_S * curves.fs_hz
-    along = np.arange(POINTS) * POINT_S * curves.fs_hz
-    position = np.maximum(first + along[:, None], 0.0)
-    left = np.minimum(position.astype(np.int64), curves.samples - 2)
-    part = np.minimum(position - left, 1.0).astype(np.float32)
+    position = (np.arange(POINTS) - (POINTS - 1) / 2.0) * POINT_S * curves.fs_hz
+    offset = np.floor(position).astype(np.int64)[:, None]
+    part = (position[:, None] - offset).astype(np.float32)
+    left = np.clip(peak + offset, 0, curves.samples - 2)
     for i, lead in enumerate(voices.voters):
         qrs = curves.qrs[lead]
         shape = qrs[left] + (qrs[left + 1] - qrs[left]) * part

@@ -24,6 +24,8 @@ HURRIED_S = 0.28
 HURRIED_COST = 60.0
 FAVOUR = 0.3
 MOST = 6.0
+# No gap that a beat could close costs more than this saves.
+HOPELESS = -5.3
 USUAL_OF = 11
 USUAL_S = (0.3, 1.5)
 UNKNOWN_S = 0.8
@@ -37,10 +39,12 @@ Indices = NDArray[np.int64]
 
 def best_chain(at_s: Floats, odds: Floats, duration_s: float) -> Indices:
     """Indices of the candidates that make up the best chain of a recording, ascending."""
+    possible = np.flatnonzero(odds > HOPELESS)
+    at_s, odds = at_s[possible], odds[possible]
     chain = np.flatnonzero(odds > 0.0)
     for _ in range(2):
         chain = _chained(at_s, odds, _usual_intervals(at_s, chain), duration_s)
-    return chain
+    return np.asarray(possible[chain])
 
 
 def _usual_intervals(at_s: Floats, chain: Indices) -> Floats:

@@ -36,11 +36,13 @@ class Beats:
         peaks: R peaks, sample indices, ascending.
         places: Where they are in the curves.
         odds: Log-odds of each.
+        doubt: Beats that may have been passed over: sum of the other candidates' probabilities.
     """
 
     peaks: NDArray[np.int64]
     places: NDArray[np.int64]
     odds: NDArray[np.float64]
+    doubt: float
 
     @classmethod
     def find(cls, samples: int, curves: Curves, voices: Voices) -> Beats:
@@ -52,7 +54,28 @@ class Beats:
         peaks = _recorded_peaks(samples, curves, height(curves, voices), places)
         before = np.maximum.accumulate(np.append(-1, peaks))[:-1]
         new = peaks > before
-        return cls(peaks[new], places[new], candidates.odds[chain][new])
+        odds = candidates.odds[chain]
+        doubt = _probability(candidates.odds).sum() - _probability(odds).sum()
+        return cls(peaks[new], places[new], odds[new], float(doubt))
+
+    @property
+    def confidence(self) -> float:
+        """Sum of the beats' probabilities over the number of beats there are or may be.
+
+        Near one the detectors agree on every beat; noise gives many half-hearted candidates. Zero
+        for none.
+        """
+        beats = len(self.odds) + max(self.doubt, 0.0)
+        return float(_probability(self.odds).sum()) / beats if len(self.odds) else 0.0
+
+
+def mean_probability(odds: NDArray[np.float64]) -> float:
+    """Mean probability of log-odds; zero for none."""
+    return float(_probability(odds).mean()) if len(odds) else 0.0
+
+
+def _probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
 
 def _recorded_peaks(
