@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::leads::{Leads, Sample};
 use crate::order::median_of;
 use crate::rpeaks::{Beats, probability, require_rate_of_analysis};
-use crate::scratch::{empty, unset};
+use crate::scratch::{empty, leftover};
 use std::collections::VecDeque;
 
 /// What is kept and looked at, s.
@@ -21,6 +21,9 @@ const LOOK_EVERY_S: f64 = 0.04;
 const LEAST_AGE_S: f64 = 0.36;
 /// Signal after a beat within which it must be told, s.
 const MOST_AGE_S: f64 = 0.5;
+/// With less signal than this only sure beats are given, s, and what is sure, log-odds.
+const EARLY_S: f64 = 0.8;
+const EARLY_ODDS: f64 = 2.5;
 /// No two beats are nearer, s.
 const REFRACTORY_S: f64 = 0.2;
 /// Blocks from which a lead's say in the vote is told, s, and how many: half an hour.
@@ -72,6 +75,7 @@ struct Grid {
     least_age: u64,
     most_age: u64,
     refractory: u64,
+    early: u64,
 }
 
 impl Grid {
@@ -86,6 +90,7 @@ impl Grid {
             least_age: samples(LEAST_AGE_S),
             most_age: samples(MOST_AGE_S),
             refractory: samples(REFRACTORY_S),
+            early: samples(EARLY_S),
         }
     }
 }
@@ -149,27 +154,31 @@ impl Stream {
 
     /// Let the detector look at what is kept, and give what is old enough and not too old.
     fn look(&mut self, least_age: u64, beats: &mut Vec<Beat>) {
-        let samples = self.rows[0].len();
-        let now = self.start + samples as u64;
+        let now = self.start + self.rows[0].len() as u64;
         if now < self.grid.least_age {
             return;
         }
-        let mut data = unset(self.rows.len() * samples);
-        for (part, row) in data.chunks_exact_mut(samples).zip(&self.rows) {
-            part.copy_from_slice(row);
-        }
-        // Every sample was checked when it came.
-        let Ok(x) = Leads::new(&data, self.rows.len(), samples) else { return };
-        let curves = Curves::of(&x, self.grid.fs_hz);
-        let voices = self.voices(&curves);
-        let found = Beats::find(samples, &curves, &voices);
+        let found = self.found();
         for (peak, odds) in found.peaks.iter().zip(found.odds.iter()) {
             let index = self.start + *peak as u64;
             let in_time = index + least_age <= now && now <= index + self.grid.most_age;
-            if in_time && self.last.is_none_or(|last| last + self.grid.refractory < index) {
+            let sure = now >= self.grid.early || *odds >= EARLY_ODDS;
+            if in_time && sure && self.last.is_none_or(|last| last + self.grid.refractory < index) {
                 beats.push(self.told(index, *odds));
             }
         }
+    }
+
+    /// The beats of what is kept.
+    fn found(&mut self) -> Beats {
+        let samples = self.rows[0].len();
+        let mut data = leftover(self.rows.len() * samples);
+        for (part, row) in data.chunks_exact_mut(samples).zip(&self.rows) {
+            part.copy_from_slice(row);
+        }
+        let curves = Curves::of(&Leads::checked(&data, samples), self.grid.fs_hz);
+        let voices = self.voices(&curves);
+        Beats::find(samples, &curves, &voices)
     }
 
     fn told(&mut self, index: u64, odds: f64) -> Beat {
@@ -270,5 +279,80 @@ impl Past {
         let mut levels = empty();
         levels.extend_from_slice(&self.levels);
         Voices::weighed(levels, &self.averages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FS_HZ: f64 = 500.0;
+
+    /// Two leads of a minute, beats of 24 ms every 0.8 s, and a wander.
+    fn minute() -> Vec<f32> {
+        let beat = |t: f32| (1.0 - t * t) * (-0.5 * t * t).exp();
+        let at = |i: u32| beat(((i % 400) as f32 - 200.0) / 12.0) + (i as f32 * 0.002).sin();
+        (0..30_000).map(at).chain((0..30_000).map(|i| -0.5 * at(i))).collect()
+    }
+
+    fn streamed(x: &[f32], size: usize) -> Vec<(u64, usize)> {
+        let samples = x.len() / 2;
+        let mut stream = Stream::new(FS_HZ, 2).unwrap();
+        let mut given = Vec::new();
+        for start in (0..samples).step_by(size) {
+            let end = (start + size).min(samples);
+            let chunk = [&x[start..end], &x[samples + start..samples + end]].concat();
+            let beats = stream.push(&Leads::new(&chunk, 2, end - start).unwrap()).unwrap();
+            given.extend(beats.iter().map(|beat| (beat.index, end)));
+        }
+        given.extend(stream.flush().iter().map(|beat| (beat.index, samples)));
+        given
+    }
+
+    #[test]
+    fn every_beat_comes_in_time_however_the_stream_is_cut() {
+        let x = minute();
+        let expected: Vec<u64> = (0..75).map(|i| 200 + 400 * i).collect();
+        for size in [1, 7, 250, 4001, 30_000] {
+            let given = streamed(&x, size);
+            assert_eq!(given.iter().map(|g| g.0).collect::<Vec<_>>(), expected, "{size}");
+            assert!(given.iter().all(|(index, end)| *end as u64 <= index + 250 + size as u64));
+        }
+    }
+
+    #[test]
+    fn rates_and_intervals_are_told_and_begin_anew() {
+        let x = minute();
+        let mut stream = Stream::new(FS_HZ, 1).unwrap();
+        for _ in 0..2 {
+            let beats = stream.push(&Leads::new(&x[..30_000], 1, 30_000).unwrap()).unwrap();
+            assert!(beats[0].rr_ms.is_nan() && beats[0].heart_rate.is_nan());
+            assert!((beats[20].rr_ms - 800.0).abs() < 1e-9);
+            assert!((beats[20].heart_rate - 75.0).abs() < 1e-9);
+            assert!(beats.iter().all(|beat| beat.confidence > 0.5 && !beat.premature));
+            stream.flush();
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_not_taken() {
+        assert!(matches!(Stream::new(99.0, 1), Err(Error::Parameter { .. })));
+        assert!(matches!(Stream::new(f64::NAN, 1), Err(Error::Parameter { .. })));
+        assert!(matches!(Stream::new(FS_HZ, 0), Err(Error::Shape { .. })));
+        let mut stream = Stream::new(FS_HZ, 2).unwrap();
+        let one = Leads::new(&[0.0_f64; 300], 1, 300).unwrap();
+        assert!(matches!(stream.push(&one), Err(Error::Shape { .. })));
+        assert!(stream.rows.iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let x = minute();
+        let mut stream = Stream::new(FS_HZ, 2).unwrap();
+        for _ in 0..40 {
+            stream.push(&Leads::new(&x, 2, 30_000).unwrap()).unwrap();
+            assert!(stream.rows.iter().all(|row| row.capacity() <= 2 * 5000));
+            assert!(stream.past.maxima.iter().all(|blocks| blocks.len() <= BLOCKS));
+        }
     }
 }

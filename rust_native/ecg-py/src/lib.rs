@@ -14,6 +14,7 @@ mod guard;
 mod logging;
 mod results;
 mod simd_path;
+mod stream;
 
 use arrays::{Rows, Signal, each};
 use ecg_core::rhythm::{Beats, find_anomalies};
@@ -44,6 +45,8 @@ mod native {
     use crate::gaps::fill_gaps;
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
+    #[pymodule_export]
+    use crate::stream::{BeatStream, open_stream};
     use pyo3::prelude::*;
 
     #[pymodule_init]
