@@ -29,6 +29,7 @@ from .functions import (
 )
 from .gaps import Gap, fill_gaps
 from .simd import available_simd_paths, force_simd_path, simd_path
+from .streaming import Beat, StreamingAnalyzer
 from .types import (
     Anomaly,
     ECGAnalysisConfig,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BACKEND",
     "Anomaly",
+    "Beat",
     "ConfigError",
     "ECGAnalysisConfig",
     "ECGAnalysisResult",
@@ -55,6 +57,7 @@ __all__ = [
     "NativeError",
     "NativeUnavailableError",
     "SignalQuality",
+    "StreamingAnalyzer",
     "__version__",
     "available_simd_paths",
     "bandpass",

@@ -12,6 +12,7 @@ from .preparation import prepare_ecg_fm, resample, segment, standardize
 from .quality import signal_quality
 from .rhythm import find_anomalies
 from .rpeaks import detect_r_peaks
+from .stream import open_stream
 
 __all__ = [
     "analyze",
@@ -23,6 +24,7 @@ __all__ = [
     "hrv",
     "normal_intervals",
     "notch",
+    "open_stream",
     "prepare_ecg_fm",
     "remove_baseline",
     "resample",
