@@ -1,14 +1,15 @@
 """The Rust core: `kernel.Kernel`, and what only it can tell."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernel import RawAnalysis, RawAnomaly, RawGap, RawHRV, RawItem, RawQuality, Signal
+from .kernel import RawAnalysis, RawAnomaly, RawBeat, RawGap, RawHRV, RawItem, RawQuality, Signal
 
 __all__ = [
+    "BeatStream",
     "_panic_for_test",
     "analyze",
     "analyze_batch",
@@ -22,6 +23,7 @@ __all__ = [
     "hrv",
     "normal_intervals",
     "notch",
+    "open_stream",
     "prepare_ecg_fm",
     "remove_baseline",
     "resample",
@@ -30,6 +32,13 @@ __all__ = [
     "simd_path",
     "standardize",
 ]
+
+@final
+class BeatStream:
+    def push(self, x: Signal) -> list[RawBeat]: ...
+    def flush(self) -> list[RawBeat]: ...
+
+def open_stream(fs_hz: float, leads: int) -> BeatStream: ...
 
 class _BuildInfo(TypedDict):
     version: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ def unlike_the_usual(curves: Curves, voices: Voices, places: NDArray[np.int64]) 
         return [False] * len(places)
     groups = -(-len(places) // TOGETHER)
     edges = np.arange(groups + 1) * len(places) // groups
-    pairs = zip(edges[:-1], edges[1:], strict=True)
+    pairs = itertools.pairwise(edges)
     marks = np.concatenate([_marked(shapes[start:end]) for start, end in pairs])
     return [bool(mark) for mark in marks]
 
