@@ -132,7 +132,12 @@ impl<T: Real> FilterBank<T> {
             let inside = self.reach.saturating_sub(part).div_ceil(self.down).min(length);
             let first = (inside * self.down + part).saturating_sub(self.reach).min(row.len());
             let filled = (inside + (row.len() - first).div_ceil(self.down)).min(length);
-            simd::vectorize(Picked { row: &row[first..], every: self.down, level, out: &mut target[inside..] });
+            simd::vectorize(Picked {
+                row: &row[first..],
+                every: self.down,
+                level,
+                out: &mut target[inside..],
+            });
             for i in (0..inside).chain(filled..length) {
                 target[i] = T::from_f64(extended(row, i * self.down + part, self.reach) - level);
             }
