@@ -271,7 +271,7 @@ impl MainsProbe {
         if folds == 0 {
             return [0.0; 5];
         }
-        vectorize(Probe { of: self, row, folds })
+        vectorize(Probe { mains: self, row, folds })
     }
 }
 
@@ -290,7 +290,7 @@ fn waves(fs_hz: f64, block: usize) -> Buffer<f32> {
 }
 
 struct Probe<'a, S> {
-    of: &'a MainsProbe,
+    mains: &'a MainsProbe,
     row: &'a [S],
     folds: usize,
 }
@@ -300,7 +300,7 @@ impl<S: Sample> Kernel for Probe<'_, S> {
 
     #[inline(always)]
     fn call(self) -> [f64; 5] {
-        let MainsProbe { block, waves, told, .. } = self.of;
+        let MainsProbe { block, waves, told, .. } = self.mains;
         let length = block * self.folds;
         let mut power = [0.0; 5];
         let mut folded: Buffer<f32> = leftover(*block);
@@ -398,7 +398,7 @@ mod tests {
         let small: Vec<f64> = spikes().iter().map(|v| 0.004 * v).collect();
         let mut held = spikes();
         held[400..].fill(0.7);
-        assert!(flat(&[0.0; 5000]) && flat(&small) && flat(&held));
+        assert!(flat(&vec![0.0; 5000]) && flat(&small) && flat(&held));
         assert!(!flat(&spikes()));
         assert!(is_railed(&[-5.0; 9]) && !is_railed(&[0.5; 9]) && !is_railed(&[] as &[f64]));
     }
@@ -463,42 +463,5 @@ mod tests {
             assert_eq!(seen(), expected, "{path:?}");
         }
         force(widest()).unwrap();
-    }
-
-    #[test]
-    #[ignore = "prints how long a lead takes"]
-    #[expect(clippy::print_stdout)]
-    fn time_of_one_lead() {
-        let row: Vec<f32> =
-            sum(&spikes(), &tone(50.0, FS, 0.2, 5000)).iter().map(|v| *v as f32).collect();
-        let probe = MainsProbe::new(FS);
-        let each = |name: &str, work: &dyn Fn()| {
-            let best = (0..200).map(|_| {
-                let start = std::time::Instant::now();
-                (0..20).for_each(|_| work());
-                start.elapsed().as_secs_f64() / 20.0
-            });
-            println!("{name}: {:.2} us", 1e6 * best.fold(f64::INFINITY, f64::min));
-        };
-        let extremes = Extremes::of(&row);
-        let keep = std::hint::black_box::<f64>;
-        each("extremes", &|| {
-            keep(Extremes::of(std::hint::black_box(&row)).low_mv);
-        });
-        each("held", &|| {
-            keep(held_part(std::hint::black_box(&row), FS));
-        });
-        each("clipped", &|| {
-            std::hint::black_box(is_clipped(std::hint::black_box(&row), FS, &extremes));
-        });
-        each("out of range", &|| {
-            std::hint::black_box(is_out_of_range(std::hint::black_box(&row), &extremes));
-        });
-        each("mains", &|| {
-            std::hint::black_box(probe.mains_hz(std::hint::black_box(&row), 1.0));
-        });
-        each("probe", &|| {
-            std::hint::black_box(MainsProbe::new(FS));
-        });
     }
 }

@@ -14,12 +14,14 @@ pub mod error;
 pub mod filter;
 pub mod gaps;
 pub mod hrv;
+pub mod indices;
 pub mod issues;
 pub mod leads;
 pub mod order;
 pub mod prepare;
 pub mod quality;
 pub mod resample;
+pub mod reversal;
 pub mod rhythm;
 pub mod rpeaks;
 pub mod scratch;
@@ -33,4 +35,4 @@ pub use error::{Error, ErrorKind};
 pub use leads::{Leads, Sample};
 
 /// Version of the algorithms: it changes whenever a result may change.
-pub const ALGORITHM_VERSION: &str = "0.1.0";
+pub const ALGORITHM_VERSION: &str = "0.2.0";

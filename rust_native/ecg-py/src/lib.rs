@@ -11,6 +11,7 @@ mod batch;
 mod build;
 mod gaps;
 mod guard;
+mod indices;
 mod logging;
 mod results;
 mod simd_path;
@@ -42,6 +43,8 @@ mod native {
     use crate::build::build_info;
     #[pymodule_export]
     use crate::gaps::fill_gaps;
+    #[pymodule_export]
+    use crate::indices::{check_lead_reversal, quality_indices};
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
     use pyo3::prelude::*;

@@ -28,6 +28,12 @@ from .functions import (
     standardize,
 )
 from .gaps import Gap, fill_gaps
+from .quality_checks import (
+    LeadReversal,
+    QualityIndices,
+    check_lead_reversal,
+    quality_indices,
+)
 from .simd import available_simd_paths, force_simd_path, simd_path
 from .types import (
     Anomaly,
@@ -52,13 +58,16 @@ __all__ = [
     "HRVMetrics",
     "InvalidSignalError",
     "LeadQuality",
+    "LeadReversal",
     "NativeError",
     "NativeUnavailableError",
+    "QualityIndices",
     "SignalQuality",
     "__version__",
     "available_simd_paths",
     "bandpass",
     "build_info",
+    "check_lead_reversal",
     "detect_r_peaks",
     "fill_gaps",
     "find_anomalies",
@@ -67,6 +76,7 @@ __all__ = [
     "normal_intervals",
     "notch",
     "prepare_ecg_fm",
+    "quality_indices",
     "remove_baseline",
     "resample",
     "segment",

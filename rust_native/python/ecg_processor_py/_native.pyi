@@ -6,7 +6,17 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernel import RawAnalysis, RawAnomaly, RawGap, RawHRV, RawItem, RawQuality, Signal
+from .kernel import (
+    RawAnalysis,
+    RawAnomaly,
+    RawGap,
+    RawHRV,
+    RawIndices,
+    RawItem,
+    RawQuality,
+    RawReversal,
+    Signal,
+)
 
 __all__ = [
     "_panic_for_test",
@@ -15,6 +25,7 @@ __all__ = [
     "available_simd_paths",
     "bandpass",
     "build_info",
+    "check_lead_reversal",
     "detect_r_peaks",
     "fill_gaps",
     "find_anomalies",
@@ -23,6 +34,7 @@ __all__ = [
     "normal_intervals",
     "notch",
     "prepare_ecg_fm",
+    "quality_indices",
     "remove_baseline",
     "resample",
     "segment",
@@ -96,6 +108,10 @@ def analyze_batch(
 def fill_gaps(
     x: Signal, fs_hz: float, longest_s: float, marker: float | None
 ) -> tuple[Signal, list[RawGap]]: ...
+def quality_indices(x: Signal, fs_hz: float) -> RawIndices: ...
+def check_lead_reversal(
+    x: Signal, fs_hz: float, order: Sequence[int | None]
+) -> list[RawReversal]: ...
 def build_info() -> _BuildInfo: ...
 def simd_path() -> str: ...
 def available_simd_paths() -> list[str]: ...

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .errors import ECGError
 
-ALGORITHM_VERSION = "0.1.0"
+ALGORITHM_VERSION = "0.2.0"
 
 # float32 or float64; a kernel answers in the dtype it was asked in.
 Signal = NDArray[np.floating[Any]]
@@ -54,6 +54,10 @@ class RawAnalysis(TypedDict):
     quality: RawQuality
 
 
+# The fields of `QualityIndices` of each lead.
+RawIndices = list[list[float]]
+# Kind, confidence, what was seen, and the same once the exchange is undone.
+RawReversal = tuple[str, float, list[float], list[float]]
 # (lead, first missing sample, sample after the last)
 RawGap = tuple[int, int, int]
 # (what came of one recording of a batch, ms)
@@ -158,3 +162,11 @@ class Kernel(Protocol):
         self, x: Signal, fs_hz: float, longest_s: float, marker: float | None
     ) -> tuple[Signal, list[RawGap]]:
         """Fill short runs of NaN and of `marker`; tell where."""
+
+    def quality_indices(self, x: Signal, fs_hz: float) -> RawIndices:
+        """Indices of each lead from the literature."""
+
+    def check_lead_reversal(
+        self, x: Signal, fs_hz: float, order: Sequence[int | None]
+    ) -> list[RawReversal]:
+        """Exchanged electrodes; `order` names the row of each standard lead."""

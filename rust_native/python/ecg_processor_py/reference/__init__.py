@@ -8,8 +8,10 @@ from .batch import analyze_batch
 from .filters import bandpass, notch, remove_baseline
 from .gaps import fill_gaps
 from .hrv import hrv, normal_intervals
+from .indices import quality_indices
 from .preparation import prepare_ecg_fm, resample, segment, standardize
 from .quality import signal_quality
+from .reversal import check_lead_reversal
 from .rhythm import find_anomalies
 from .rpeaks import detect_r_peaks
 
@@ -17,6 +19,7 @@ __all__ = [
     "analyze",
     "analyze_batch",
     "bandpass",
+    "check_lead_reversal",
     "detect_r_peaks",
     "fill_gaps",
     "find_anomalies",
@@ -24,6 +27,7 @@ __all__ = [
     "normal_intervals",
     "notch",
     "prepare_ecg_fm",
+    "quality_indices",
     "remove_baseline",
     "resample",
     "segment",

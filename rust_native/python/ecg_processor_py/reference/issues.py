@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ MAINS_CONTRAST = 3.0
 PROBED_HZ = np.array([45.0, 50.0, 55.0, 60.0, 65.0])
 MARGIN_HZ = 2.0
 
-Row = NDArray[np.float64]
+Row = NDArray[np.floating[Any]]
 
 
 def is_flat(row: Row, held: float) -> bool:

@@ -1,0 +1,43 @@
+//! Indices of quality and exchanged electrodes, for Python.
+
+use crate::arrays::{Rows, Signal, each};
+use crate::guard::guarded;
+use ecg_core::indices::{self, QualityIndices};
+use ecg_core::reversal::{self, LEADS};
+use pyo3::prelude::*;
+
+/// Kind, confidence, what was seen, and the same once the exchange is undone.
+type RawReversal = (&'static str, f64, [f64; 2], [f64; 2]);
+
+#[pyfunction]
+pub(crate) fn quality_indices(
+    py: Python<'_>,
+    x: Signal<'_>,
+    fs_hz: f64,
+) -> PyResult<Vec<[f64; 8]>> {
+    let found = each!(x, array => {
+        let rows = Rows::of(&array)?;
+        guarded(py, || indices::quality_indices(&rows.leads()?, fs_hz))?
+    });
+    Ok(found.into_iter().map(fields).collect())
+}
+
+fn fields(indices: QualityIndices) -> [f64; 8] {
+    let QualityIndices { k_sqi, s_sqi, p_sqi, bas_sqi, .. } = indices;
+    let QualityIndices { mains_ratio, mains_hz, baseline_mv, high_frequency_mv, .. } = indices;
+    [k_sqi, s_sqi, p_sqi, bas_sqi, mains_ratio, mains_hz, baseline_mv, high_frequency_mv]
+}
+
+#[pyfunction]
+pub(crate) fn check_lead_reversal(
+    py: Python<'_>,
+    x: Signal<'_>,
+    fs_hz: f64,
+    order: [Option<usize>; LEADS],
+) -> PyResult<Vec<RawReversal>> {
+    let found = each!(x, array => {
+        let rows = Rows::of(&array)?;
+        guarded(py, || reversal::check_lead_reversal(&rows.leads()?, fs_hz, &order))?
+    });
+    Ok(found.iter().map(|one| (one.kind, one.confidence, one.recorded, one.undone)).collect())
+}
