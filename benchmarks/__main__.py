@@ -10,6 +10,7 @@ NAMES = (
     "accuracy",
     "quality_auc",
     "signal_speed",
+    "filters",
     "instructions",
     "startup",
     "http_latency",
