@@ -1,7 +1,8 @@
 # What people and CI run. Needs Python >= 3.11 with venv, a Rust toolchain (cargo) and a C compiler.
 #
 #   make serve    serve the demo model on http://127.0.0.1:8000
-#   make test     every test
+#   make test     every test but the long ones
+#   make test-slow  the long ones: wheels for every Python there is, leaks, instruction counts
 #   make check    lint, types, formatting
 #   make bench    every benchmark
 #
@@ -15,14 +16,17 @@ READY := $(VENV)/.ready
 RUST_SOURCES := $(shell find rust_native -path rust_native/target -prune -o -type f \
 	\( -name '*.rs' -o -name '*.toml' -o -name 'Cargo.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
 
-.PHONY: serve test check format bench lock clean
+.PHONY: serve test test-slow check format bench lock clean
 
 serve: $(READY)
 	$(BIN)/ecg-serve up
 
 test: $(READY)
 	cargo test --quiet --manifest-path rust_native/Cargo.toml
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/pytest -m slow
 
 check: $(READY)
 	$(BIN)/ruff check .
