@@ -22,7 +22,7 @@ MAINS_HZ = (50.0, 60.0)
 # Mains with this much more power than what lies beside them are there.
 MAINS_CONTRAST = 4.0
 
-Row = NDArray[np.floating[Any]]
+Row = NDArray[np.float64]
 
 
 def quality_indices(x: Signal, fs_hz: float) -> RawIndices:
@@ -74,9 +74,9 @@ def welch(row: Row, fs_hz: float) -> tuple[Row, Row]:
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(window) / window)
     tapered = (parts - parts.mean(axis=1, keepdims=True)) * hann
     power = (np.abs(np.fft.rfft(tapered, size, axis=1)) ** 2).mean(axis=0)
-    density: Row = 2.0 * power / (fs_hz * float((hann**2).sum()))
+    density = np.asarray(2.0 * power / (fs_hz * float((hann**2).sum())), dtype=np.float64)
     density[[0, -1]] *= 0.5
-    hz: Row = np.arange(len(density)) * (fs_hz / size)
+    hz = np.asarray(np.arange(len(density)) * (fs_hz / size), dtype=np.float64)
     return hz, density
 
 
