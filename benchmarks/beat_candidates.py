@@ -79,11 +79,20 @@ def judge_rows(record: AnnotatedRecord, lead: int | None) -> JudgedLeads:
         lead,
         measure(curves, voices, pair, found.at, found.peak),
         near_beats(samples, record.r_peaks, NEAR_S * record.fs_hz),
-        is_scored(record, samples, 0.0),
+        is_annotated(record, samples),
         found.at / curves.fs_hz,
         recorded_peaks(rows.shape[1], curves, height_of(curves, voices), places),
         curves.duration_s,
     )
+
+
+def is_annotated(record: AnnotatedRecord, samples: np.ndarray) -> np.ndarray:
+    """Tell which samples lie where beats were annotated, outside ventricular fibrillation.
+
+    LUDB's first and last beats were left out; CPSC 2019 annotates what it does not score.
+    """
+    whole = record if record.database == "ludb" else replace(record, scored=(-np.inf, np.inf))
+    return is_scored(whole, samples, 0.0)
 
 
 def near_beats(samples: np.ndarray, beats: np.ndarray, reach: float) -> np.ndarray:

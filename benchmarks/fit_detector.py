@@ -14,7 +14,7 @@ from benchmarks.beat_candidates import NOISY, JudgedLeads, judged_leads, with_el
 from benchmarks.databases import AnnotatedRecord, load
 from benchmarks.logistic import Logistic, fit_logistic
 from benchmarks.reporting import print_header
-from benchmarks.scoring import NARROW_S, TOLERANCE_S, score_beats, total
+from benchmarks.scoring import NARROW_S, TOLERANCE_S, BeatScore, score_beats, total
 
 IN_USE = Logistic(np.array(WEIGHTS), BIAS)
 FITTED = ("mitdb", NOISY, "nstdb", "qtdb", "ludb", "cpsc2019", "cpsc2021")
@@ -33,7 +33,8 @@ SUBJECT = re.compile(r"(?:sel)?(\d{3})(?:e\d\d)?")
 # Long databases, of which a part is enough; each counts by the square root of its candidates.
 LARGE, PART = ("mitdb", NOISY), 0.3
 COUNT_POWER = -0.5
-SEED = 0
+# The first draw is fitted; the others show how much the weights owe to the draw.
+SEEDS = range(5)
 
 MEASUREMENTS = (
     "slope energy of its usual height, log",
@@ -77,13 +78,15 @@ class TrainingSet:
 
 
 def main() -> None:
-    print_header("Weights of the detector's candidates, fitted again; databases left out of the fit")
+    print_header(
+        "Weights of the detector's candidates, fitted again; databases left out of the fit"
+    )
     judged = [leads for record in load_records() for leads in judged_leads(record)]
-    training = training_set(judged)
-    print_counts(training)
-    again = training.fit()
-    print_weights(again, training.features.std(axis=0))
-    print_left_out(judged, training, again)
+    draws = [training_set(judged, seed) for seed in SEEDS]
+    print_counts(draws[0])
+    fits = [draw.fit() for draw in draws]
+    print_weights(fits, draws[0].features.std(axis=0))
+    print_left_out(judged, draws[0], fits[0])
 
 
 def load_records() -> list[AnnotatedRecord]:
@@ -100,7 +103,7 @@ def subject_of(record: AnnotatedRecord) -> str:
     return f"mitdb {same[1]}" if same else f"{record.database} {record.name}"
 
 
-def training_set(judged: list[JudgedLeads]) -> TrainingSet:
+def training_set(judged: list[JudgedLeads], seed: int) -> TrainingSet:
     """Gather the candidates that count, a random part of the large databases."""
     fitted = [leads for leads in judged if leads.record.database in FITTED]
     counts = [int(leads.counted.sum()) for leads in fitted]
@@ -110,7 +113,7 @@ def training_set(judged: list[JudgedLeads]) -> TrainingSet:
         np.repeat([leads.record.database for leads in fitted], counts),
         np.repeat([subject_of(leads.record) for leads in fitted], counts),
     )
-    drawn = np.random.default_rng(SEED).random(sum(counts)) < PART
+    drawn = np.random.default_rng(seed).random(sum(counts)) < PART
     return everything.where(drawn | ~np.isin(everything.database, LARGE))
 
 
@@ -121,20 +124,26 @@ def print_counts(training: TrainingSet) -> None:
         print(f"{database:<14} {len(of):7d}, {of.sum():6d} beats")
 
 
-def print_weights(again: Logistic, deviation: np.ndarray) -> None:
-    """Print log-odds for each unit, and how far they differ for one deviation of a measurement."""
-    print(f"\n== {'weights':<40} {'in use':>8} {'again':>8} {'difference x deviation':>24}")
-    differences = (again.weights - IN_USE.weights) * deviation
-    rows = zip(MEASUREMENTS, IN_USE.weights, again.weights, differences, strict=True)
+def print_weights(fits: list[Logistic], deviation: np.ndarray) -> None:
+    """Print weights in use and of each draw, and what the first differs by for one deviation."""
+    print(f"\n== {'log-odds for each unit':<40} {'in use':>7} {'again':>7}  other draws", end="")
+    print(f"{'difference x deviation':>42}")
+    weights = np.array([fit.weights for fit in fits])
+    differences = (weights[0] - IN_USE.weights) * deviation
+    rows = zip(MEASUREMENTS, IN_USE.weights, weights.T, differences, strict=True)
     for name, used, fitted, difference in rows:
-        print(f"{name:<43} {used:8.3f} {fitted:8.3f} {difference:24.3f}")
-    print(f"{'bias':<43} {IN_USE.bias:8.3f} {again.bias:8.3f}")
+        print(f"{name:<43} {_numbers(used, *fitted)} {difference:22.2f}")
+    print(f"{'bias':<43} {_numbers(IN_USE.bias, *(fit.bias for fit in fits))}")
+
+
+def _numbers(*values: float) -> str:
+    return " ".join(f"{value:7.3f}" for value in values)
 
 
 def print_left_out(judged: list[JudgedLeads], training: TrainingSet, again: Logistic) -> None:
     """Print the F1 of each database with weights in use, fitted again, and fitted without it."""
     print("\n== F1 %, +-150 ms and +-50 ms; `without`: fitted on the other databases alone")
-    print(f"{'':<14} {'leads':<4} {'beats':>7}  {'in use':^14}  {'again':^14}  {'without':^14}")
+    print(f"{'':<14} leads   beats  {'in use':^14}  {'again':^14}  {'without':^14}  worst change")
     for databases in LEFT_OUT:
         subjects = {subject_of(one.record) for one in judged if one.record.database in databases}
         models = (IN_USE, again, training.without(databases, subjects).fit())
@@ -154,19 +163,20 @@ def is_scored_view(leads: JudgedLeads, database: str, *, together: bool) -> bool
 def row_of(
     database: str, group: list[JudgedLeads], models: tuple[Logistic, ...], *, together: bool
 ) -> str:
-    """One line: the F1 at both tolerances by each of the models."""
-    beats = total(score_beats(leads.record, leads.peaks) for leads in group)
-    text = f"{database:<14} {'all' if together else 'one':<5} {beats.found + beats.missed:7d}"
-    for model in models:
-        peaks = [leads.detect(model) for leads in group]
-        f1s = [_f1(group, peaks, tolerance_s) for tolerance_s in (TOLERANCE_S, NARROW_S)]
-        text += "  {:6.2f} {:7.2f}".format(*f1s)
-    return text
+    """One line: the F1 at both tolerances by each model, and the record that loses most."""
+    wide = [_scores(group, model, TOLERANCE_S) for model in models]
+    narrow = [_scores(group, model, NARROW_S) for model in models]
+    beats = sum(score.found + score.missed for score in wide[0])
+    text = f"{database:<14} {'all' if together else 'one':<5} {beats:7d}"
+    for scores in zip(wide, narrow, strict=True):
+        text += "  {:6.2f} {:7.2f}".format(*(total(one).f1 for one in scores))
+    more = [last.wrong - first.wrong for first, last in zip(wide[0], wide[-1], strict=True)]
+    name = group[int(np.argmax(more))].record.name
+    return text + (f"  {name}: {max(more)} more wrong" if max(more) > 0 else "")
 
 
-def _f1(group: list[JudgedLeads], peaks: list[np.ndarray], tolerance_s: float) -> float:
-    pairs = zip(group, peaks, strict=True)
-    return total(score_beats(leads.record, found, tolerance_s) for leads, found in pairs).f1
+def _scores(group: list[JudgedLeads], model: Logistic, tolerance_s: float) -> list[BeatScore]:
+    return [score_beats(leads.record, leads.detect(model), tolerance_s) for leads in group]
 
 
 if __name__ == "__main__":
