@@ -68,6 +68,10 @@ def cases(whole: np.ndarray):
         wide = x.astype(np.float64)
         return (wide - wide.mean(axis=1, keepdims=True)) / wide.std(axis=1, keepdims=True)
 
+    def between() -> np.ndarray:
+        places = np.arange(SAMPLES) * ((2 * SAMPLES - 1) / (SAMPLES - 1))
+        return np.array([np.interp(places, np.arange(2 * SAMPLES), row) for row in whole])
+
     return [
         (
             "bandpass, order 4",
@@ -85,6 +89,12 @@ def cases(whole: np.ndarray):
             "bandpass, one lead",
             lambda: ecg.bandpass(lead, FS_HZ, out=row),
             lambda: scipy_filter(lead, high, low),
+            5e-4,
+        ),
+        (
+            "bandpass and notch, one lead",
+            lambda: ecg.bandpass(lead, FS_HZ, notch_hz=50.0, out=row),
+            lambda: scipy_filter(lead, high, mains, low),
             5e-4,
         ),
         (
@@ -110,6 +120,12 @@ def cases(whole: np.ndarray):
             lambda: ecg.prepare_ecg_fm(x, FS_HZ, LEADS, out=segments),
             lambda: z_scores().reshape(12, 2, 2500).swapaxes(0, 1),
             1e-5,
+        ),
+        (
+            "resample 1000 to 500 Hz, linear",
+            lambda: ecg.resample(whole, 1000, 500, out=half),
+            between,
+            1e-3,
         ),
         (
             "resample 1000 to 500 Hz, polyphase",

@@ -21,7 +21,7 @@ from benchmarks.speed_inputs import (
     recording_1000_hz,
     worst_inputs,
 )
-from benchmarks.speed_stacks import FS_HZ, NOTCH_HZ, STACKS
+from benchmarks.speed_stacks import FS_HZ, STACKS
 from benchmarks.speed_timing import Call, interleaved_ms, line
 
 PEERS = ("scipy", "soxr", "sleepecg", "neurokit2")
@@ -85,7 +85,6 @@ def time_stacks(rounds: int) -> None:
         "12 x 10000 at 1000 Hz": (fast, 2 * FS_HZ),
         "1 x 5000": (twelve[LEAD_II : LEAD_II + 1].copy(), FS_HZ),
     }
-    without = "" if hasattr(ecg, "notch") else f" (ours without the {NOTCH_HZ:g} Hz notch)"
     for shape, (x, fs_hz) in shapes.items():
         calls = {name: functools.partial(stack, x, fs_hz) for name, stack in STACKS.items()}
         if len(x) == 1:
@@ -93,7 +92,7 @@ def time_stacks(rounds: int) -> None:
             calls["neurokit ecg_process"] = functools.partial(
                 speed_stacks.neurokit_process, lead, fs_hz
             )
-        print_rows(f"whole stack, {shape}{without}", interleaved_ms(calls, rounds // 2), "ours")
+        print_rows(f"whole stack, {shape}", interleaved_ms(calls, rounds // 2), "ours")
 
 
 def time_worst(rounds: int) -> None:

@@ -6,7 +6,6 @@ RR intervals, quality of every lead, z-score of every lead.
 """
 
 import functools
-import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,34 +35,28 @@ class Outcome:
     z: np.ndarray
 
 
-@functools.cache
-def _takes_out(name: str) -> bool:
-    return "out" in inspect.signature(getattr(ecg, name)).parameters
-
-
 ANALYZER = ecg.ECGAnalyzerFFI()
 CONFIG = ecg.ECGAnalysisConfig(enable_hrv=False, enable_anomaly_detection=False)
 ROOMS: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
 
-def _into(name: str, x: np.ndarray, *args: float, **options: int) -> np.ndarray:
-    """Call a function of the library, into an array that is used again where it takes `out=`."""
-    if _takes_out(name):
-        if (room := ROOMS.get((name, x.shape))) is None:
-            room = ROOMS[name, x.shape] = np.empty_like(x)
-        return getattr(ecg, name)(x, *args, out=room, **options)
-    return getattr(ecg, name)(x, *args, **options)
+def _room(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Memory for a result that is used again, as a server would."""
+    if (room := ROOMS.get((name, shape))) is None:
+        room = ROOMS[name, shape] = np.empty(shape, np.float32)
+    return room
 
 
 def ours(x: np.ndarray, fs_hz: float) -> Outcome:
+    """Filter in one pass, everything into memory that is there already."""
     if fs_hz != FS_HZ:
-        x = ecg.resample(x, fs_hz, FS_HZ)
-    filtered = _into("bandpass", x, FS_HZ, LOW_HZ, HIGH_HZ, order=ORDER)
-    if hasattr(ecg, "notch"):
-        filtered = _into("notch", filtered, FS_HZ, NOTCH_HZ)
+        shape = (len(x), int(x.shape[1] * FS_HZ / fs_hz))
+        x = ecg.resample(x, fs_hz, FS_HZ, out=_room("resample", shape))
+    room = _room("bandpass", x.shape)
+    filtered = ecg.bandpass(x, FS_HZ, LOW_HZ, HIGH_HZ, order=ORDER, notch_hz=NOTCH_HZ, out=room)
     told = ANALYZER.analyze(x, CONFIG)
     quality = np.array([lead.score for lead in told.lead_quality])
-    z = _into("standardize", filtered)
+    z = ecg.standardize(filtered, out=_room("standardize", x.shape))
     return Outcome(filtered, told.qrs_peaks, told.rr_intervals, quality, z)
 
 

@@ -57,7 +57,9 @@ pub struct Voices {
     pub levels: Buffer<f64>,
     /// The leads whose shapes are compared, best first.
     pub voters: Buffer<usize>,
-    /// What makes the squared QRS bands of the voters comparable.
+    /// The leads that say anything, best first.
+    heard: Buffer<usize>,
+    /// What makes the squared QRS bands of these comparable.
     gains: Buffer<f32>,
 }
 
@@ -65,44 +67,54 @@ impl Voices {
     /// Weigh each lead by how far its beats stand out.
     #[must_use]
     pub fn of(curves: &Curves) -> Self {
-        let (mut weights, mut levels) = (empty(), empty());
+        let (mut levels, mut averages): (Buffer<f64>, Buffer<f64>) = (empty(), empty());
         for lead in 0..curves.leads {
-            let level = level_of(curves.energy(lead), curves.fs_hz);
-            let average = average(curves.energy(lead));
-            let stands_out = (1.0 - average / level.max(FLOOR_MV)).max(0.0);
-            let weight = if curves.leads == 1 { 1.0 } else { stands_out * stands_out };
-            weights.push(if level < FLOOR_MV { 0.0 } else { weight });
-            levels.push(level);
+            levels.push(level_of(curves.energy(lead), curves.fs_hz));
+            averages.push(average(curves.energy(lead)));
         }
+        Self::weighed(levels, &averages)
+    }
+
+    /// Weigh leads by the usual height of their slope energy's maxima and by its mean.
+    #[must_use]
+    pub fn weighed(levels: Buffer<f64>, averages: &[f64]) -> Self {
+        let mut weights: Buffer<f64> = empty();
+        weights.extend(levels.iter().zip(averages).map(|(level, average)| {
+            let stands_out = (1.0 - average / level.max(FLOOR_MV)).max(0.0);
+            let weight = if levels.len() == 1 { 1.0 } else { stands_out * stands_out };
+            if *level < FLOOR_MV { 0.0 } else { weight }
+        }));
         let total: f64 = weights.iter().sum();
         if total > 0.0 {
             for weight in weights.iter_mut() {
                 *weight /= total;
             }
         }
-        let mut voters: Buffer<usize> = empty();
-        voters.extend((0..curves.leads).filter(|lead| weights[*lead] > 0.0));
-        voters.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
-        voters.truncate(VOTERS);
-        let gains = gains_of(&voters, &weights, &levels);
-        Self { weights, levels, voters, gains }
+        let (mut heard, mut voters): (Buffer<usize>, Buffer<usize>) = (empty(), empty());
+        heard.extend((0..weights.len()).filter(|lead| weights[*lead] > 0.0));
+        heard.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
+        voters.extend(heard.iter().copied().take(VOTERS));
+        let gains = gains_of(&heard, &weights, &levels);
+        Self { weights, levels, voters, heard, gains }
     }
 
     /// One lead by itself.
     #[must_use]
     pub fn alone(&self, lead: usize) -> Self {
-        let (mut weights, mut levels, mut voters) = (empty(), empty(), empty());
+        let (mut weights, mut levels) = (empty(), empty());
+        let (mut heard, mut voters) = (empty(), empty());
         weights.extend((0..self.weights.len()).map(|other| f64::from(u8::from(other == lead))));
         levels.extend_from_slice(&self.levels);
+        heard.push(lead);
         voters.push(lead);
-        let gains = gains_of(&voters, &weights, &levels);
-        Self { weights, levels, voters, gains }
+        let gains = gains_of(&heard, &weights, &levels);
+        Self { weights, levels, voters, heard, gains }
     }
 }
 
-fn gains_of(voters: &[usize], weights: &[f64], levels: &[f64]) -> Buffer<f32> {
+fn gains_of(heard: &[usize], weights: &[f64], levels: &[f64]) -> Buffer<f32> {
     let mut gains = empty();
-    gains.extend(voters.iter().map(|lead| (weights[*lead] / levels[*lead].powi(2)) as f32));
+    gains.extend(heard.iter().map(|lead| (weights[*lead] / levels[*lead].powi(2)) as f32));
     gains
 }
 
@@ -297,16 +309,17 @@ fn local_maxima(curve: &[f32], fs_hz: f64) -> Buffer<usize> {
     kept
 }
 
-/// Where the leads' QRS bands have their highest extremum, near a maximum of the slope energy.
+/// Where the voters' QRS bands have their highest extremum, near a maximum of the slope energy.
 fn extremum(curves: &Curves, voices: &Voices, at: usize) -> usize {
-    let (start, heights) = heights(curves, voices, at);
+    let (start, heights) = heights(curves, voices, at, voices.voters.len());
     start + first_highest(&heights)
 }
 
 /// The R peak: the first extremum of the QRS bands that is about as strong as the highest one.
 #[must_use]
 pub fn r_peak(curves: &Curves, voices: &Voices, at: usize) -> usize {
-    let (start, heights) = heights(curves, voices, at);
+    // Of every lead: the best four may change from one stretch to the next, and the peak with them.
+    let (start, heights) = heights(curves, voices, at, voices.heard.len());
     let strong = STRONG * heights[first_highest(&heights)];
     let is_top = |i: usize| {
         heights[i] >= strong
@@ -316,13 +329,13 @@ pub fn r_peak(curves: &Curves, voices: &Voices, at: usize) -> usize {
     start + (0..heights.len()).find(|i| is_top(*i)).unwrap_or(0)
 }
 
-/// Heights around a place, and where they start.
-fn heights(curves: &Curves, voices: &Voices, at: usize) -> (usize, Buffer<f32>) {
+/// Heights around a place of the best so many leads, and where they start.
+fn heights(curves: &Curves, voices: &Voices, at: usize, best: usize) -> (usize, Buffer<f32>) {
     let reach = count(REFINE_S, curves.fs_hz);
     let start = at.saturating_sub(reach);
     let end = (at + reach + 1).min(curves.samples);
     let mut heights = zeros(end - start);
-    for (lead, gain) in voices.voters.iter().zip(voices.gains.iter()) {
+    for (lead, gain) in voices.heard.iter().zip(voices.gains.iter()).take(best) {
         for (sum, v) in heights.iter_mut().zip(&curves.qrs(*lead)[start..end]) {
             *sum += gain * (v * v);
         }
@@ -340,11 +353,11 @@ fn first_highest(x: &[f32]) -> usize {
     best
 }
 
-/// Weighted sum of the voters' squared QRS bands.
+/// Weighted sum of the leads' squared QRS bands.
 #[must_use]
 pub fn height(curves: &Curves, voices: &Voices, at: usize) -> f32 {
     let mut sum = 0.0;
-    for (lead, gain) in voices.voters.iter().zip(voices.gains.iter()) {
+    for (lead, gain) in voices.heard.iter().zip(voices.gains.iter()) {
         let v = curves.qrs(*lead)[at];
         sum += gain * (v * v);
     }

@@ -25,7 +25,8 @@ pub fn count(seconds: f64, fs_hz: f64) -> usize {
 }
 
 /// Recorded samples to a decimated one: the rate is halved until it lies below 220 Hz.
-fn step_at(fs_hz: f64) -> usize {
+#[must_use]
+pub fn step_at(fs_hz: f64) -> usize {
     let mut step = 1;
     while fs_hz / step as f64 >= HALVED_FROM_HZ {
         step *= 2;

@@ -92,6 +92,11 @@ impl<'a, S: Sample> Leads<'a, S> {
         })
     }
 
+    /// View rows of `samples` that were checked when they came.
+    pub(crate) fn checked(data: &'a [S], samples: usize) -> Self {
+        Self { data, count: data.len() / samples.max(1), samples }
+    }
+
     /// Number of leads, at least one.
     #[must_use]
     pub fn count(&self) -> usize {

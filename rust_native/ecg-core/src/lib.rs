@@ -29,6 +29,7 @@ pub mod segment;
 pub mod shapes;
 pub mod simd;
 pub mod standardize;
+pub mod stream;
 
 pub use analyze::{Analysis, Options, analyze};
 pub use error::{Error, ErrorKind};

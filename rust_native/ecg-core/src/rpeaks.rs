@@ -26,10 +26,16 @@ pub fn detect_r_peaks<S: Sample>(x: &Leads<S>, fs_hz: f64) -> Result<Vec<usize>,
 
 /// Refuse rates and durations in which no beat can be found.
 pub(crate) fn require_analysable<S: Sample>(x: &Leads<S>, fs_hz: f64) -> Result<(), Error> {
-    if !(100.0..=2000.0).contains(&fs_hz) {
-        return Err(Error::Parameter { name: "fs_hz", must: "in 100 to 2000", value: fs_hz });
-    }
+    require_rate_of_analysis(fs_hz)?;
     x.require_duration(fs_hz, LEAST_S)
+}
+
+/// Refuse rates at which no beat can be found.
+pub(crate) fn require_rate_of_analysis(fs_hz: f64) -> Result<(), Error> {
+    if (100.0..=2000.0).contains(&fs_hz) {
+        return Ok(());
+    }
+    Err(Error::Parameter { name: "fs_hz", must: "in 100 to 2000", value: fs_hz })
 }
 
 /// The beats of a recording.
@@ -87,7 +93,7 @@ pub fn mean_probability(odds: &[f64]) -> f64 {
 }
 
 /// Probability for log-odds.
-fn probability(odds: f64) -> f64 {
+pub(crate) fn probability(odds: f64) -> f64 {
     1.0 / (1.0 + (-odds).exp())
 }
 

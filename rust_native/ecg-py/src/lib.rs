@@ -15,6 +15,7 @@ mod indices;
 mod logging;
 mod results;
 mod simd_path;
+mod stream;
 
 use arrays::{Rows, Signal, each};
 use ecg_core::rhythm::{Beats, find_anomalies};
@@ -47,6 +48,8 @@ mod native {
     use crate::indices::{check_lead_reversal, quality_indices};
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
+    #[pymodule_export]
+    use crate::stream::{BeatStream, open_stream};
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -35,6 +35,7 @@ from .quality_checks import (
     quality_indices,
 )
 from .simd import available_simd_paths, force_simd_path, simd_path
+from .streaming import Beat, StreamingAnalyzer
 from .types import (
     Anomaly,
     ECGAnalysisConfig,
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BACKEND",
     "Anomaly",
+    "Beat",
     "ConfigError",
     "ECGAnalysisConfig",
     "ECGAnalysisResult",
@@ -63,6 +65,7 @@ __all__ = [
     "NativeUnavailableError",
     "QualityIndices",
     "SignalQuality",
+    "StreamingAnalyzer",
     "__version__",
     "available_simd_paths",
     "bandpass",

@@ -1,7 +1,7 @@
 """The Rust core: `kernel.Kernel`, and what only it can tell."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .kernel import (
     RawAnalysis,
     RawAnomaly,
+    RawBeat,
     RawGap,
     RawHRV,
     RawIndices,
@@ -19,6 +20,7 @@ from .kernel import (
 )
 
 __all__ = [
+    "BeatStream",
     "_panic_for_test",
     "analyze",
     "analyze_batch",
@@ -33,6 +35,7 @@ __all__ = [
     "hrv",
     "normal_intervals",
     "notch",
+    "open_stream",
     "prepare_ecg_fm",
     "quality_indices",
     "remove_baseline",
@@ -42,6 +45,13 @@ __all__ = [
     "simd_path",
     "standardize",
 ]
+
+@final
+class BeatStream:
+    def push(self, x: Signal) -> list[RawBeat]: ...
+    def flush(self) -> list[RawBeat]: ...
+
+def open_stream(fs_hz: float, leads: int) -> BeatStream: ...
 
 class _BuildInfo(TypedDict):
     version: str

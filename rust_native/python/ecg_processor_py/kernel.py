@@ -60,8 +60,20 @@ RawIndices = list[list[float]]
 RawReversal = tuple[str, float, list[float], list[float]]
 # (lead, first missing sample, sample after the last)
 RawGap = tuple[int, int, int]
+# (index, time_s, rr_ms, heart_rate, confidence, premature)
+RawBeat = tuple[int, float, float, float, float, bool]
 # (what came of one recording of a batch, ms)
 RawItem = tuple[RawAnalysis | ECGError, float]
+
+
+class BeatStream(Protocol):
+    """A stream of samples in, beats out."""
+
+    def push(self, x: Signal) -> list[RawBeat]:
+        """Take the next samples."""
+
+    def flush(self) -> list[RawBeat]:
+        """Give the remaining beats and begin anew."""
 
 
 class Kernel(Protocol):
@@ -109,6 +121,9 @@ class Kernel(Protocol):
 
     def detect_r_peaks(self, x: Signal, fs_hz: float) -> NDArray[np.int64]:
         """R peaks as sample indices."""
+
+    def open_stream(self, fs_hz: float, leads: int) -> BeatStream:
+        """Begin a stream."""
 
     def signal_quality(self, x: Signal, fs_hz: float, noise_threshold: float) -> RawQuality:
         """Score and issues of each lead."""

@@ -2,9 +2,12 @@
 //!
 //! Each of them writes into memory of the caller and, after a warm-up, allocates none itself.
 
+mod bank;
 mod baseline;
 mod cascade;
 mod design;
+mod joints;
+mod lanes;
 mod zero_phase;
 
 use crate::error::Error;

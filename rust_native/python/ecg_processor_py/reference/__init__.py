@@ -14,6 +14,7 @@ from .quality import signal_quality
 from .reversal import check_lead_reversal
 from .rhythm import find_anomalies
 from .rpeaks import detect_r_peaks
+from .stream import open_stream
 
 __all__ = [
     "analyze",
@@ -26,6 +27,7 @@ __all__ = [
     "hrv",
     "normal_intervals",
     "notch",
+    "open_stream",
     "prepare_ecg_fm",
     "quality_indices",
     "remove_baseline",

@@ -72,10 +72,15 @@ class Voices:
     def of(cls, curves: Curves) -> Voices:
         """Weigh each lead by how far its beats stand out."""
         levels = [level_of(energy, curves.fs_hz) for energy in curves.energy]
-        if curves.leads == 1:
+        return cls.weighed(levels, [_average(energy) for energy in curves.energy])
+
+    @classmethod
+    def weighed(cls, levels: list[float], averages: list[float]) -> Voices:
+        """Weigh leads by the usual height of their slope energy's maxima and by its mean."""
+        if len(levels) == 1:
             weights = [float(levels[0] >= FLOOR_MV)]
         else:
-            weights = [_weight(*pair) for pair in zip(curves.energy, levels, strict=True)]
+            weights = [_weight(*pair) for pair in zip(averages, levels, strict=True)]
         total = _sum(weights)
         if total > 0.0:
             weights = [weight / total for weight in weights]
@@ -88,10 +93,16 @@ class Voices:
         return Voices(weights, self.levels, [lead])
 
     @property
+    def heard(self) -> list[int]:
+        """The leads that say anything, best first."""
+        loudest = sorted(range(len(self.weights)), key=lambda lead: -self.weights[lead])
+        return [lead for lead in loudest if self.weights[lead] > 0.0]
+
+    @property
     def gains(self) -> list[np.float32]:
-        """What makes the squared QRS bands of the voters comparable."""
-        levels = [max(self.levels[lead], FLOOR_MV) for lead in self.voters]
-        pairs = zip(self.voters, levels, strict=True)
+        """What makes the squared QRS bands of the leads heard comparable."""
+        levels = [max(self.levels[lead], FLOOR_MV) for lead in self.heard]
+        pairs = zip(self.heard, levels, strict=True)
         return [np.float32(self.weights[lead] / (level * level)) for lead, level in pairs]
 
 
@@ -100,10 +111,10 @@ def level_of(curve: Floats32, fs_hz: float) -> float:
     return float(np.median(block_maxima(curve, BLOCK_S, fs_hz)))
 
 
-def _weight(energy: Floats32, level: float) -> float:
+def _weight(average: float, level: float) -> float:
     if level < FLOOR_MV:
         return 0.0
-    stands_out = max(0.0, 1.0 - _average(energy) / level)
+    stands_out = max(0.0, 1.0 - average / level)
     return stands_out * stands_out
 
 
@@ -281,14 +292,16 @@ def _local_maxima(curve: Floats32, fs_hz: float) -> Places:
 
 
 def extremum(curves: Curves, voices: Voices, at: Places) -> Places:
-    """Where the leads' QRS bands have their highest extremum, near maxima of the slope energy."""
+    """Where the voters' QRS bands have their highest extremum, near maxima of the slope energy."""
     reach = count(REFINE_S, curves.fs_hz)
-    return np.asarray(at - reach + np.argmax(_near(height(curves, voices), at, reach), axis=1))
+    heights = _near(height(curves, voices, len(voices.voters)), at, reach)
+    return np.asarray(at - reach + np.argmax(heights, axis=1))
 
 
 def r_peak(curves: Curves, voices: Voices, at: Places) -> Places:
     """The R peaks: the first extremum of the QRS bands about as strong as the highest one."""
     reach = count(REFINE_S, curves.fs_hz)
+    # Of every lead: the best four may change from one stretch to the next, and the peak with them.
     heights = _near(height(curves, voices), at, reach)
     strong = np.float32(STRONG) * heights.max(axis=1, keepdims=True)
     # Beyond its surroundings there is nothing higher.
@@ -304,10 +317,10 @@ def _near(x: Floats32, at: Places, reach: int) -> Floats32:
     return np.lib.stride_tricks.sliding_window_view(extended, 2 * reach + 1)[at]
 
 
-def height(curves: Curves, voices: Voices) -> Floats32:
-    """Weighted sum of the voters' squared QRS bands, `(samples,)`."""
+def height(curves: Curves, voices: Voices, best: int | None = None) -> Floats32:
+    """Weighted sum of the squared QRS bands of all leads, or of the best, `(samples,)`."""
     total = np.zeros(curves.samples, dtype=np.float32)
-    for lead, gain in zip(voices.voters, voices.gains, strict=True):
+    for lead, gain in list(zip(voices.heard, voices.gains, strict=True))[:best]:
         qrs = curves.qrs[lead]
         total += gain * (qrs * qrs)
     return total
