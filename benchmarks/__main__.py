@@ -8,6 +8,7 @@ from benchmarks.reporting import RESULTS
 NAMES = (
     "library_import",
     "accuracy",
+    "fit_detector",
     "quality_auc",
     "signal_speed",
     "filters",

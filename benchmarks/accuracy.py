@@ -144,8 +144,7 @@ def _ms_per_10_s(group: Sequence[Scored]) -> float:
 
 
 def _tuned() -> str:
-    named = (f"{database} {' '.join(sorted(names))}" for database, names in TUNED_ON.items())
-    return "; ".join(named) or "not stated"
+    return ", ".join(f"{len(names)} of {database}" for database, names in TUNED_ON.items())
 
 
 def _options() -> argparse.Namespace:

@@ -16,8 +16,30 @@ import scipy.io
 
 DATA = Path(os.environ.get("ECG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
-# Records on which our detector's constants were chosen: database -> names.
-TUNED_ON: dict[str, frozenset[str]] = {}
+# Records on which our detector's constants were chosen: database -> names. All that were at hand
+# are among them; how it does on a database left out is in `benchmarks.fit_detector`.
+TUNED_ON: dict[str, frozenset[str]] = {
+    database: frozenset(f"{prefix}{name}" for name in names.split())
+    for database, prefix, names in (
+        ("mitdb", "", "100 105 114 118 119 201 202 208 217 231"),
+        ("qtdb", "sel", "100 16265 231 301 e0106"),
+        (
+            "ludb",
+            "",
+            "6 7 14 15 26 27 28 29 30 31 33 35 43 59 60 61 65 67 68 75 78 81 89 93 94 96 101 111 "
+            "117 122 130 131 132 133 139 148 158 163 182 193",
+        ),
+        (
+            "cpsc2019",
+            "data_00",
+            "014 126 147 224 259 260 320 502 513 553 557 619 676 687 699",
+        ),
+        ("cpsc2021", "data_", "101_6 101_8 101_9 8_2 8_3 8_4"),
+        ("nstdb", "118", "e06"),
+        # The same recording as 118e06, with more and with less of the same noise.
+        ("nstdb_csv", "118", "e00 e12"),
+    )
+}
 
 # The beats among the codes of WFDB; the rest are rhythm, noise and waves (`+ ~ | " ! x [ ] p t`).
 BEAT_CODES = frozenset("NLRBAaJSVrFejnE/fQ?")

@@ -51,7 +51,7 @@ class Beats:
         at_s = candidates.at / curves.fs_hz
         chain = best_chain(at_s, candidates.odds, curves.duration_s)
         places = r_peak(curves, voices, candidates.at[chain])
-        peaks = _recorded_peaks(samples, curves, height(curves, voices), places)
+        peaks = recorded_peaks(samples, curves, height(curves, voices), places)
         before = np.maximum.accumulate(np.append(-1, peaks))[:-1]
         new = peaks > before
         odds = candidates.odds[chain]
@@ -78,7 +78,7 @@ def _probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
 
-def _recorded_peaks(
+def recorded_peaks(
     samples: int, curves: Curves, heights: NDArray[np.float32], places: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The recorded samples where parabolas through the extrema of the band have their vertex."""
