@@ -103,7 +103,7 @@ def test_counters_of_many_threads_are_exact(clean_lead):
 
 def test_the_heart_of_the_event_loop_keeps_beating(analyzer):
     """While recordings are analysed, a task that wakes every 5 ms is never late by long."""
-    x = np.random.default_rng(0).standard_normal((2, 300_000))
+    x = np.random.default_rng(0).standard_normal((2, 3_000_000))
 
     async def main():
         loop = asyncio.get_running_loop()
