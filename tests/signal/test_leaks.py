@@ -28,6 +28,12 @@ CALLS = {
     "signal_quality": "ecg.signal_quality(x, 500)",
     "hrv": "ecg.hrv(rr)",
     "fill_gaps": "ecg.fill_gaps(gappy, 500)",
+    "notch": "ecg.notch(x, 500)",
+    "normal_intervals": "ecg.normal_intervals(rr)",
+    "find_anomalies": "ecg.find_anomalies(np.cumsum(rr) / 1000.0, 300.0)",
+    "quality_indices": "ecg.quality_indices(x, 500)",
+    "check_lead_reversal": "ecg.check_lead_reversal(twelve, 500, names)",
+    "stream": "stream = ecg.StreamingAnalyzer(500); stream.push(x[:500]); stream.flush()",
     "panic": "refused(lambda: native._panic_for_test('boom'))",
 }
 
@@ -89,4 +95,5 @@ def test_every_function_is_measured():
 
     assert importlib.util.find_spec("ecg_processor_py._native") is not None
     functions = {name for name in ecg.__all__ if name.islower() and callable(getattr(ecg, name))}
-    assert functions - {"build_info"} <= set(CALLS)
+    settings = {"available_simd_paths", "build_info", "force_simd_path", "simd_path"}
+    assert functions - settings <= set(CALLS)
