@@ -188,3 +188,12 @@ def test_twins_agree(ludb):
                 python["hrv_metrics"][name], rel=1e-9, abs=1e-9
             )
         assert rust["signal_quality"] == pytest.approx(python["signal_quality"], abs=1e-6)
+
+
+def test_no_white_noise_has_a_rhythm(analyzer):
+    for seed in range(200 if analyzer.backend == "rust" else 40):
+        rng = np.random.default_rng(seed)
+        for noise in (rng.standard_normal(5000), rng.uniform(-1.0, 1.0, 5000)):
+            result = analyzer.analyze(noise)
+            assert math.isnan(result.heart_rate), seed
+            assert len(result.qrs_peaks) == 0 and result.anomalies == (), seed

@@ -1,6 +1,5 @@
 //! One recording: curves, beats, quality, and what follows from the RR intervals.
 
-use crate::candidates::Voices;
 use crate::curves::Curves;
 use crate::error::Error;
 use crate::hrv::{Hrv, normal_intervals, of_normal};
@@ -11,6 +10,7 @@ use crate::rhythm::{self, Anomaly, find_anomalies};
 use crate::rpeaks::{Beats, require_analysable};
 use crate::scratch::{Buffer, empty};
 use crate::shapes::unlike_the_usual;
+use crate::voices::Voices;
 
 /// Below this probability of the beats no anomaly is told.
 const RHYTHM_CONFIDENCE: f64 = 0.7;
@@ -34,7 +34,7 @@ pub struct Options {
     pub max_heart_rate: f64,
     /// Ratio of noise to QRS amplitude that is too much, above 0 and at most 1.
     pub noise_threshold: f64,
-    /// Where the beats are less probable than this nothing is told of the rhythm.
+    /// With no lead better than this nothing is told of the beats.
     pub min_signal_quality: f64,
 }
 
@@ -55,7 +55,7 @@ pub struct Analysis {
     pub quality: Quality,
 }
 
-/// Analyse a recording; nothing is told that its beats do not carry.
+/// Analyse a recording; nothing is told that its best lead does not carry.
 ///
 /// # Errors
 /// [`Error::TooShort`] below one second, [`Error::Implausible`] for amplitudes no heart has,
@@ -70,7 +70,7 @@ pub fn analyze<S: Sample>(x: &Leads<S>, options: &Options) -> Result<Analysis, E
     let scene = Scene { curves: &curves, voices: &voices, beats: &beats };
     let quality = judge(x, fs_hz, &scene, options.noise_threshold)?;
     let confidence = beats.confidence();
-    if beats.peaks.is_empty() || confidence < options.min_signal_quality {
+    if beats.peaks.is_empty() || quality.best() < options.min_signal_quality {
         return Ok(Analysis::silent(quality));
     }
     let r_peaks = beats.peaks.to_vec();

@@ -6,6 +6,7 @@
 //! is the same for every output, so that vector widths and backends give the same bits.
 
 use crate::leads::{Leads, Sample};
+use crate::moving_sum::{Levels, moving_sum};
 use crate::scratch::{Buffer, empty, leftover};
 use crate::simd::dispatch;
 
@@ -268,69 +269,6 @@ impl Work {
     }
 }
 
-/// Sums of 1, 2, 4, … neighbours, as many as the widest average needs.
-const LEVELS: usize = 7;
-type Levels = [Buffer<f32>; LEVELS];
-
-/// Sums of `width` samples, by doubling: sums of 1, 2, 4, … samples are added where the bits of
-/// `width` ask for them, lowest bit first. Writes `x.len() - width + 1` sums, each through `finish`.
-#[inline(always)]
-fn moving_sum(
-    x: &[f32],
-    width: usize,
-    out: &mut [f32],
-    levels: &mut Levels,
-    finish: impl Fn(f32) -> f32,
-) {
-    let n = x.len() + 1 - width;
-    let top = width.ilog2() as usize;
-    for level in 0..top {
-        let (below, above) = levels.split_at_mut(level);
-        let source = if level == 0 { x } else { below[level - 1].as_slice() };
-        let size = 1 << level;
-        let valid = x.len() + 1 - 2 * size;
-        let pairs = source[..valid].iter().zip(&source[size..size + valid]);
-        for (sum, (first, second)) in above[0][..valid].iter_mut().zip(pairs) {
-            *sum = first + second;
-        }
-    }
-    let part = |bit: usize, offset: usize| {
-        let source = if bit == 0 { x } else { levels[bit - 1].as_slice() };
-        &source[offset..offset + n]
-    };
-    let mut parts = [&x[..n]; LEVELS];
-    let (mut used, mut offset) = (0, 0);
-    for bit in (0..=top).filter(|bit| width >> bit & 1 == 1) {
-        parts[used] = part(bit, offset);
-        used += 1;
-        offset += 1 << bit;
-    }
-    let out = &mut out[..n];
-    match parts {
-        [a, ..] if used == 1 => added(out, [a], finish),
-        [a, b, ..] if used == 2 => added(out, [a, b], finish),
-        [a, b, c, ..] if used == 3 => added(out, [a, b, c], finish),
-        [a, b, c, d, ..] if used == 4 => added(out, [a, b, c, d], finish),
-        _ => {
-            for (i, sum) in out.iter_mut().enumerate() {
-                *sum = finish(parts[..used].iter().fold(0.0, |sum, part| sum + part[i]));
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn added<const N: usize>(out: &mut [f32], parts: [&[f32]; N], finish: impl Fn(f32) -> f32) {
-    let parts = parts.map(|part| &part[..out.len()]);
-    for i in 0..out.len() {
-        let mut sum = parts[0][i];
-        for part in &parts[1..] {
-            sum += part[i];
-        }
-        out[i] = finish(sum);
-    }
-}
-
 /// Centre a lead between its extremes, average `step` samples, mirror both ends as far as needed;
 /// tells the centre.
 fn extend<S: Sample>(row: &[S], step: usize, samples: usize, out: &mut [f32]) -> f64 {
@@ -392,56 +330,9 @@ fn average<S: Sample, const STEP: usize>(row: &[S], centre: S, out: &mut [f32]) 
     }
 }
 
-/// Highest value of each of the stretches of about `seconds` that the curve is divided into.
-#[must_use]
-pub fn block_maxima(curve: &[f32], seconds: f64, fs_hz: f64) -> Buffer<f64> {
-    let n = curve.len();
-    let blocks = (n / count(seconds, fs_hz)).max(1);
-    let stretch = |i: usize| &curve[i * n / blocks..(i + 1) * n / blocks];
-    let mut maxima = empty();
-    dispatch(
-        #[inline(always)]
-        || {
-            for i in 0..blocks {
-                maxima.push(highest(stretch(i)));
-            }
-        },
-    );
-    maxima
-}
-
-/// Highest value, at least zero.
-#[inline(always)]
-#[must_use]
-pub fn highest(x: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    let mut most = [0.0_f32; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let tail = chunks.remainder();
-    for chunk in chunks {
-        for i in 0..LANES {
-            most[i] = if chunk[i] > most[i] { chunk[i] } else { most[i] };
-        }
-    }
-    most.iter().chain(tail).fold(0.0_f32, |a, v| if *v > a { *v } else { a }).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moving_sums_of_any_width() {
-        let x: Vec<f32> = (0..50).map(|i| (i * i % 17) as f32).collect();
-        let mut levels: Levels = std::array::from_fn(|_| leftover(50));
-        let mut out = vec![0.0; 50];
-        for width in 1..=50 {
-            moving_sum(&x, width, &mut out, &mut levels, |sum| sum);
-            for i in 0..=50 - width {
-                assert_eq!(out[i], x[i..i + width].iter().sum::<f32>(), "{width} at {i}");
-            }
-        }
-    }
 
     #[test]
     fn mirrors_repeat_as_often_as_needed() {

@@ -1,8 +1,8 @@
 //! ECG signal processing without any dependency: filters, R peaks, signal quality, heart-rate
 //! variability, rhythm anomalies and the input of the ECG-FM model.
 //!
-//! Signals are [`Leads`]: borrowed `f32` or `f64` samples, lead after lead, in millivolts. All
-//! arithmetic is in `f64`. Nothing here panics on any input: what cannot be used is an [`Error`].
+//! Signals are [`Leads`]: borrowed `f32` or `f64` samples, lead after lead, in millivolts.
+//! Nothing here panics on any input: what cannot be used is an [`Error`].
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -11,15 +11,20 @@ pub mod candidates;
 pub mod chain;
 pub mod curves;
 pub mod error;
+pub mod evidence;
 pub mod filter;
 pub mod gaps;
 pub mod hrv;
 pub mod indices;
 pub mod issues;
 pub mod leads;
+pub mod mains;
+pub mod median_beat;
+pub mod moving_sum;
 pub mod order;
 pub mod prepare;
 pub mod quality;
+pub mod reductions;
 pub mod resample;
 pub mod reversal;
 pub mod rhythm;
@@ -30,6 +35,7 @@ pub mod shapes;
 pub mod simd;
 pub mod standardize;
 pub mod stream;
+pub mod voices;
 
 pub use analyze::{Analysis, Options, analyze};
 pub use error::{Error, ErrorKind};

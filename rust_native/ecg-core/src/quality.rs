@@ -4,17 +4,20 @@
 //! 2008) and the correlation of the beats with one another (Orphanidou et al., 2015): these separate
 //! noisy from clean recordings far better than moments of the amplitudes do.
 
-use crate::candidates::{self, Pair, Voices};
+use crate::candidates::Pair;
 use crate::curves::{Curves, count};
 use crate::error::Error;
+use crate::evidence;
 use crate::issues::{
-    self, Extremes, HELD_PART, Issue, MainsProbe, is_clipped, is_flat, is_out_of_range, is_railed,
+    self, Extremes, HELD_PART, Issue, is_clipped, is_flat, is_out_of_range, is_railed,
 };
 use crate::leads::{Leads, Sample};
+use crate::mains::MainsProbe;
 use crate::order::{deviation, median_of};
 use crate::rpeaks::{Beats, mean_probability, require_analysable};
 use crate::scratch::{Buffer, empty};
 use crate::simd::dispatch;
+use crate::voices::Voices;
 
 const UNSURE: f64 = 0.5;
 const QRS_S: f64 = 0.06;
@@ -153,7 +156,7 @@ fn confidence_of_lead(scene: &Scene, lead: usize) -> f64 {
     let alone = voices.alone(lead);
     let pair = Pair::of_lead(curves, voices, lead);
     let at = pair.nearest_maxima(&beats.places, curves.fs_hz);
-    mean_probability(&candidates::judge(curves, &alone, &pair, &at, &beats.places))
+    mean_probability(&evidence::judge(curves, &alone, &pair, &at, &beats.places))
 }
 
 /// Noise above 25 Hz and baseline wander, as ratios to the QRS amplitude.

@@ -9,16 +9,10 @@
 use crate::error::Error;
 use crate::filter::{Band, bandpass_into};
 use crate::leads::{Leads, Sample};
-use crate::order::median_of;
+use crate::median_beat::{LEADS, MedianBeat, Rows};
 use crate::rpeaks::detect_r_peaks;
-use crate::scratch::{Buffer, empty, leftover, zeros};
+use crate::scratch::{Buffer, empty, leftover};
 
-/// Number of standard leads.
-pub const LEADS: usize = 12;
-const BEFORE_S: f64 = 0.25;
-const AFTER_S: f64 = 0.45;
-const FEWEST_BEATS: usize = 3;
-const MOST_BEATS: usize = 64;
 const BAND: Band = Band { low_hz: 0.5, high_hz: 40.0, order: 2, mains: None };
 /// What an Einthoven or Goldberger sum may leave: as part of the largest lead, and mV.
 const RESIDUAL_PART: f64 = 0.2;
@@ -35,7 +29,6 @@ const TOLD: f64 = 0.5;
 const LEAST_AGREEMENT: f64 = 0.3;
 
 const P_S: [f64; 2] = [-0.22, -0.07];
-const LEVEL_S: [f64; 2] = [-0.09, -0.06];
 const QRS_S: [f64; 2] = [-0.06, 0.06];
 const T_S: [f64; 2] = [0.12, 0.42];
 const QRS_T_S: [f64; 2] = [-0.06, 0.42];
@@ -101,14 +94,12 @@ pub fn check_lead_reversal<S: Sample>(
     let peaks = detect_r_peaks(x, fs_hz)?;
     let bands = banded(x, fs_hz, order)?;
     let mut found = contradictions(&bands);
-    let Some(beat) = Beat::of(&bands, fs_hz, &peaks) else { return Ok(found) };
+    let Some(beat) = MedianBeat::of(&bands, fs_hz, &peaks) else { return Ok(found) };
     let legs = if found.is_empty() { beat.leg_exchange() } else { None };
     found.extend(legs.or_else(|| beat.limb_exchange()));
     found.extend(beat.chest_exchange());
     Ok(found)
 }
-
-type Rows = [Option<Buffer<f64>>; LEADS];
 
 /// Each standard lead in the band that beats are judged in.
 fn banded<S: Sample>(
@@ -153,48 +144,7 @@ fn rms(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     (values.map(|v| v * v).sum::<f64>() / n).sqrt()
 }
 
-/// The median beat of each lead, around the R peak, above the level before the QRS complex.
-struct Beat {
-    leads: [Option<Buffer<f64>>; LEADS],
-    before: usize,
-    fs_hz: f64,
-}
-
-impl Beat {
-    /// None where fewer than three beats are seen whole.
-    fn of(bands: &Rows, fs_hz: f64, peaks: &[usize]) -> Option<Self> {
-        let samples = bands.iter().flatten().next()?.len();
-        let (before, after) = (rounded(BEFORE_S * fs_hz), rounded(AFTER_S * fs_hz));
-        let (before, after) = (before as usize, after as usize);
-        let whole = |peak: &usize| *peak >= before && *peak + after <= samples;
-        let whole: Vec<usize> = peaks.iter().copied().filter(whole).collect();
-        if whole.len() < FEWEST_BEATS {
-            return None;
-        }
-        let count = whole.len().min(MOST_BEATS);
-        let starts: Vec<usize> =
-            (0..count).map(|k| whole[k * whole.len() / count] - before).collect();
-        let median = |row: &Buffer<f64>| median_beat(row, &starts, before + after);
-        let leads = bands.each_ref().map(|row| row.as_ref().map(median));
-        let mut beat = Self { leads, before, fs_hz };
-        beat.take_level_off();
-        Some(beat)
-    }
-
-    fn take_level_off(&mut self) {
-        let level_span = self.span(LEVEL_S);
-        for lead in self.leads.iter_mut().flatten() {
-            let part = &lead[level_span.clone()];
-            let level = part.iter().sum::<f64>() / part.len() as f64;
-            lead.iter_mut().for_each(|v| *v -= level);
-        }
-    }
-
-    fn span(&self, [from_s, to_s]: [f64; 2]) -> std::ops::Range<usize> {
-        let at = |s: f64| (self.before as f64 + rounded(s * self.fs_hz)).max(0.0) as usize;
-        at(from_s)..at(to_s)
-    }
-
+impl MedianBeat {
     /// Lead II lies between two legs, or III does: it is all but flat.
     fn leg_exchange(&self) -> Option<Reversal> {
         let [i, ii, iii] = [0, 1, 2].map(|lead| self.leads[lead].as_ref().map(|row| swing(row)));
@@ -226,15 +176,6 @@ impl Beat {
             recorded: [now.axis_deg, now.agreement()],
             undone: [then.axis_deg, then.agreement()],
         })
-    }
-
-    /// I, II and V1 to V6.
-    fn independent(&self) -> Option<[&[f64]; 8]> {
-        let mut rows: [&[f64]; 8] = [&[]; 8];
-        for (row, lead) in rows.iter_mut().zip([0, 1, 6, 7, 8, 9, 10, 11]) {
-            *row = self.leads[lead].as_ref()?;
-        }
-        Some(rows)
     }
 
     /// The limb leads as if the electrodes were to be taken in this order.
@@ -302,22 +243,6 @@ impl View {
     fn agreement(&self) -> f64 {
         self.features[8]
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value + 0.5).floor()
-}
-
-fn median_beat(row: &[f64], starts: &[usize], samples: usize) -> Buffer<f64> {
-    let mut beat = zeros(samples);
-    let mut values: Buffer<f64> = zeros(starts.len());
-    for (k, median) in beat.iter_mut().enumerate() {
-        for (value, start) in values.iter_mut().zip(starts) {
-            *value = row[start + k];
-        }
-        *median = median_of(&mut values);
-    }
-    beat
 }
 
 fn swing(row: &[f64]) -> f64 {

@@ -3,12 +3,13 @@
 //! There is no learning phase, both ends of a strip are seen through mirror images, several leads
 //! vote, and everything is linear in time.
 
-use crate::candidates::{Candidates, Voices, height, r_peak};
+use crate::candidates::{Candidates, height, r_peak};
 use crate::chain::best_chain;
 use crate::curves::Curves;
 use crate::error::Error;
 use crate::leads::{Leads, Sample};
 use crate::scratch::{Buffer, empty};
+use crate::voices::Voices;
 
 /// Shortest recording in which beats are sought, s.
 pub const LEAST_S: f64 = 1.0;

@@ -1,8 +1,16 @@
-//! Beats whose shape is not the usual one.
+//! Shapes of beats: how well they agree with one another, and which are not the usual one.
 
-use crate::candidates::{POINTS, Voices, read_shapes};
 use crate::curves::Curves;
-use crate::scratch::{Buffer, empty, zeros};
+use crate::scratch::{Buffer, empty, leftover, zeros};
+use crate::simd::dispatch;
+use crate::voices::Voices;
+
+/// Points of a beat's shape, and their distance.
+pub const POINTS: usize = 16;
+const POINT_S: f64 = 0.013;
+/// Candidates on each side that a shape is held against, and how many of the best count.
+const COMPARED: usize = 12;
+const BEST: usize = 3;
 
 /// Beats that share one usual shape: the heart's axis moves with posture and breath.
 const TOGETHER: usize = 64;
@@ -49,4 +57,114 @@ fn mark(shapes: &[f32], size: usize, marks: &mut [bool]) {
         let along: f64 = usual.iter().zip(shape).map(|(a, b)| a * f64::from(*b)).sum();
         *mark = along < ALIKE * length;
     }
+}
+
+/// For each place how well its shape agrees with the three most similar ones nearby, -1 to 1.
+#[must_use]
+pub fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
+    let n = peak.len();
+    let mut best: Buffer<f64> = leftover(n * BEST);
+    best.fill(f64::NEG_INFINITY);
+    let shapes = read_shapes(curves, voices, peak);
+    let size = voices.voters.len() * POINTS;
+    dispatch(
+        #[inline(always)]
+        || {
+            for (k, one) in shapes.chunks_exact(size.max(1)).enumerate() {
+                let others = shapes.chunks_exact(size.max(1)).enumerate();
+                for (j, other) in others.skip(k + 1).take(COMPARED) {
+                    let alike = dot(one, other).into();
+                    keep_best(&mut best[k * BEST..(k + 1) * BEST], alike);
+                    keep_best(&mut best[j * BEST..(j + 1) * BEST], alike);
+                }
+            }
+        },
+    );
+    let mut likeness = empty();
+    likeness.extend(best.chunks_exact(BEST).map(mean_of_known));
+    likeness
+}
+
+/// Shapes of beats in the voters' leads, beat after beat: dot products of two are weighed votes.
+#[must_use]
+pub fn read_shapes(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f32> {
+    let voters = &voices.voters;
+    let share: f64 = voters.iter().map(|lead| voices.weights[*lead]).sum();
+    let mut shapes: Buffer<f32> = leftover(peak.len() * voters.len() * POINTS);
+    let grid = Grid::at(curves.fs_hz);
+    for (k, out) in shapes.chunks_exact_mut(POINTS).enumerate() {
+        let lead = voters[k % voters.len()];
+        let weight = (voices.weights[lead] / share) as f32;
+        grid.read(curves.qrs(lead), peak[k / voters.len()], weight, out);
+    }
+    shapes
+}
+
+/// Where the points of a shape lie around its peak: whole samples, and the part of one beyond them.
+struct Grid {
+    offsets: [isize; POINTS],
+    parts: [f32; POINTS],
+}
+
+impl Grid {
+    fn at(fs_hz: f64) -> Self {
+        let position = |i: usize| (i as f64 - (POINTS - 1) as f64 / 2.0) * POINT_S * fs_hz;
+        Self {
+            offsets: std::array::from_fn(|i| position(i).floor() as isize),
+            parts: std::array::from_fn(|i| (position(i) - position(i).floor()) as f32),
+        }
+    }
+
+    /// Read a shape by linear interpolation, scaled so that the dot product of two is weighed.
+    fn read(&self, qrs: &[f32], peak: usize, weight: f32, out: &mut [f32]) {
+        let last = qrs.len() - 2;
+        let mut length = 0.0_f32;
+        for (out, (offset, part)) in out.iter_mut().zip(self.offsets.iter().zip(&self.parts)) {
+            let left = peak.saturating_add_signed(*offset).min(last);
+            *out = qrs[left] + (qrs[left + 1] - qrs[left]) * part;
+            length += *out * *out;
+        }
+        let scale = if length > 0.0 { (weight / length).sqrt() } else { 0.0 };
+        for out in out {
+            *out *= scale;
+        }
+    }
+}
+
+/// Dot product, summed over lanes and then from half to half.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; POINTS];
+    for (a, b) in a.chunks_exact(POINTS).zip(b.chunks_exact(POINTS)) {
+        for i in 0..POINTS {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let mut half = POINTS / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// Keep the highest values, highest first.
+#[inline(always)]
+fn keep_best(best: &mut [f64], mut value: f64) {
+    for slot in best {
+        if value > *slot {
+            std::mem::swap(slot, &mut value);
+        }
+    }
+}
+
+/// A lone candidate can neither be confirmed nor refuted.
+fn mean_of_known(best: &[f64]) -> f64 {
+    let known = best.iter().filter(|v| v.is_finite()).count();
+    if known == 0 {
+        return 0.5;
+    }
+    best[..known].iter().sum::<f64>() / known as f64
 }

@@ -4,13 +4,14 @@
 //! stream is cut, the detector of whole recordings looks at them, and beats that are old enough to
 //! be told, and not yet too old to be told in time, are given. Memory and time a sample are bounded.
 
-use crate::candidates::Voices;
-use crate::curves::{Curves, count, highest, step_at};
+use crate::curves::{Curves, count, step_at};
 use crate::error::Error;
 use crate::leads::{Leads, Sample};
 use crate::order::median_of;
+use crate::reductions::highest;
 use crate::rpeaks::{Beats, probability, require_rate_of_analysis};
 use crate::scratch::{empty, leftover};
+use crate::voices::Voices;
 use std::collections::VecDeque;
 
 /// What is kept and looked at, s.

@@ -3,7 +3,8 @@
 use crate::arrays::{Rows, Signal, each};
 use crate::guard::guarded;
 use ecg_core::indices::{self, QualityIndices};
-use ecg_core::reversal::{self, LEADS};
+use ecg_core::median_beat::LEADS;
+use ecg_core::reversal;
 use pyo3::prelude::*;
 
 /// Kind, confidence, what was seen, and the same once the exchange is undone.

@@ -13,19 +13,12 @@ from .errors import (
     NativeError,
     NativeUnavailableError,
 )
-from .functions import (
-    bandpass,
+from .findings import (
     detect_r_peaks,
     find_anomalies,
     hrv,
     normal_intervals,
-    notch,
-    prepare_ecg_fm,
-    remove_baseline,
-    resample,
-    segment,
     signal_quality,
-    standardize,
 )
 from .gaps import Gap, fill_gaps
 from .quality_checks import (
@@ -36,6 +29,15 @@ from .quality_checks import (
 )
 from .simd import available_simd_paths, force_simd_path, simd_path
 from .streaming import Beat, StreamingAnalyzer
+from .transforms import (
+    bandpass,
+    notch,
+    prepare_ecg_fm,
+    remove_baseline,
+    resample,
+    segment,
+    standardize,
+)
 from .types import (
     Anomaly,
     ECGAnalysisConfig,

@@ -12,7 +12,7 @@ from . import checks
 from .backend import choose
 from .errors import ConfigError, ECGError, InvalidSignalError
 from .frozen import made
-from .functions import hrv_of, lead_qualities
+from .findings import hrv_of, lead_qualities
 from .kernel import ALGORITHM_VERSION, RawAnalysis, RawItem, Signal
 from .stats import AnalyzerStats
 from .types import Anomaly, BackendName, ECGAnalysisConfig, ECGAnalysisResult

@@ -39,8 +39,8 @@ class ECGAnalysisConfig:
             severity.
         noise_threshold: ratio of noise to QRS amplitude from which a lead carries the issue "noise"
             and loses quality, in (0, 1].
-        min_signal_quality: where the beats are less probable than this (as in noise), no peak, no
-            heart rate, no variability and no anomaly is told.
+        min_signal_quality: with no lead better than this (as in noise) no peak, no heart rate, no
+            variability and no anomaly is told.
 
     Raises:
         ConfigError: a value is outside its bounds or of the wrong type.

@@ -35,14 +35,15 @@ def analyze(
     noise_threshold: float,
     min_signal_quality: float,
 ) -> RawAnalysis:
-    """Analyse `(leads, samples)` in mV; nothing is told that its beats do not carry."""
+    """Analyse `(leads, samples)` in mV; nothing is told that its best lead does not carry."""
     require_duration(x.shape[1], fs_hz, LEAST_S)
     require_plausible(checked(x), fs_hz)
     curves = Curves.of(x, fs_hz)
     voices = Voices.of(curves)
     beats = Beats.find(x.shape[1], curves, voices)
     quality = judge(x, fs_hz, Scene(curves, voices, beats), noise_threshold)
-    if len(beats.peaks) == 0 or beats.confidence < min_signal_quality:
+    best = max(score for score, _ in quality[1])
+    if len(beats.peaks) == 0 or best < min_signal_quality:
         return _silent(quality)
     rr_ms = np.diff(beats.peaks) * (1000.0 / fs_hz)
     unlike = np.array(unlike_the_usual(curves, voices, beats.places), dtype=bool)

@@ -1,0 +1,102 @@
+//! Sums and extremes of a curve, over vector lanes: the order of the additions is fixed.
+
+use crate::curves::count;
+use crate::order::median_of;
+use crate::scratch::{Buffer, empty};
+use crate::simd::dispatch;
+
+/// Length of the stretches that a curve's usual height is taken from, s.
+pub const BLOCK_S: f64 = 2.0;
+
+/// Usual height of a curve's maxima: the median over stretches of two seconds.
+#[must_use]
+pub fn usual_maximum(curve: &[f32], fs_hz: f64) -> f64 {
+    median_of(&mut block_maxima(curve, BLOCK_S, fs_hz))
+}
+
+/// Mean of a curve.
+#[must_use]
+pub fn average(x: &[f32]) -> f64 {
+    dispatch(
+        #[inline(always)]
+        || total(x),
+    ) / x.len() as f64
+}
+
+/// Sum in `f64`.
+#[inline(always)]
+#[must_use]
+pub fn total(x: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0_f64; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            sums[i] += f64::from(chunk[i]);
+        }
+    }
+    sums.iter().sum::<f64>() + tail.iter().map(|v| f64::from(*v)).sum::<f64>()
+}
+
+/// Highest value of each of the stretches of about `seconds` that the curve is divided into.
+#[must_use]
+pub fn block_maxima(curve: &[f32], seconds: f64, fs_hz: f64) -> Buffer<f64> {
+    let n = curve.len();
+    let blocks = (n / count(seconds, fs_hz)).max(1);
+    let stretch = |i: usize| &curve[i * n / blocks..(i + 1) * n / blocks];
+    let mut maxima = empty();
+    dispatch(
+        #[inline(always)]
+        || {
+            for i in 0..blocks {
+                maxima.push(highest(stretch(i)));
+            }
+        },
+    );
+    maxima
+}
+
+/// Highest value, at least zero.
+#[inline(always)]
+#[must_use]
+pub fn highest(x: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let mut most = [0.0_f32; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            most[i] = if chunk[i] > most[i] { chunk[i] } else { most[i] };
+        }
+    }
+    most.iter().chain(tail).fold(0.0_f32, |a, v| if *v > a { *v } else { a }).into()
+}
+
+/// Where the highest value is first.
+#[must_use]
+pub fn first_highest(x: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, v) in x.iter().enumerate() {
+        if *v > x[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// Lowest value.
+#[inline(always)]
+#[must_use]
+pub fn lowest(x: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let mut least = [f32::INFINITY; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for i in 0..LANES {
+            least[i] = if chunk[i] < least[i] { chunk[i] } else { least[i] };
+        }
+    }
+    least.iter().chain(tail).fold(f32::INFINITY, |a, v| if *v < a { *v } else { a }).into()
+}
