@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from . import checks
 from .backend import choose
 from .errors import ConfigError, ECGError, InvalidSignalError
-from .frozen import made
 from .findings import hrv_of, lead_qualities
+from .frozen import made
 from .kernel import ALGORITHM_VERSION, RawAnalysis, RawItem, Signal
 from .stats import AnalyzerStats
 from .types import Anomaly, BackendName, ECGAnalysisConfig, ECGAnalysisResult

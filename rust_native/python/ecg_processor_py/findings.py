@@ -24,8 +24,9 @@ def detect_r_peaks(x: ArrayLike, fs_hz: float, *, use_ffi: bool | None = None) -
     """Find the R peaks.
 
     In a band of 5 to 25 Hz, the likeliest chain of maxima of the slope energy (Pan and Tompkins,
-    1985), judged by their height, their surroundings and how alike their shapes are. Independent of amplitude, offset and polarity; several leads are judged together. There is no
-    learning phase: the first and the last beat are found like any other.
+    1985), judged by their height, their surroundings and how alike their shapes are. Independent
+    of amplitude, offset and polarity; several leads are judged together. There is no learning
+    phase: the first and the last beat are found like any other.
 
     Args:
         x: `(samples,)` or `(leads, samples)`, at least 1 s.
