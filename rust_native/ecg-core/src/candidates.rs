@@ -9,12 +9,14 @@ use crate::curves::{Curves, count};
 use crate::evidence::judge;
 use crate::reductions::{first_highest, usual_maximum};
 use crate::scratch::{Buffer, empty, zeros};
-use crate::simd::dispatch;
+use crate::simd::{Kernel, dispatch, vectorize};
 use crate::voices::{FLOOR_MV, Voices};
 
 const CAP: f32 = 2.0;
 const APART_S: f64 = 0.140;
 const LEAST: f64 = 0.002;
+/// Samples that are looked at together.
+const MASKED: usize = 256;
 /// Reach around a place in which its peak and its envelope are sought, s.
 pub const REFINE_S: f64 = 0.060;
 /// Part of the highest squared band that makes an extremum the R peak if it comes first.
@@ -124,12 +126,8 @@ impl Candidates {
 
 /// Maxima of a curve that no higher one is near to.
 fn local_maxima(curve: &[f32], fs_hz: f64) -> Buffer<usize> {
-    let mut maxima: Buffer<usize> = empty();
     let least = (LEAST * usual_maximum(curve, fs_hz)) as f32;
-    let last = curve.len() - 1;
-    let rises = |i: usize| i == 0 || curve[i] > curve[i - 1];
-    let falls = |i: usize| i == last || curve[i] >= curve[i + 1];
-    maxima.extend((0..=last).filter(|i| rises(*i) && falls(*i) && curve[*i] > least));
+    let maxima = vectorize(Maxima { curve, least });
     let apart = count(APART_S, fs_hz);
     let mut kept: Buffer<usize> = empty();
     for (k, at) in maxima.iter().enumerate() {
@@ -142,6 +140,47 @@ fn local_maxima(curve: &[f32], fs_hz: f64) -> Buffer<usize> {
         }
     }
     kept
+}
+
+/// Places higher than the one before and `least`, and as high as the one behind.
+struct Maxima<'a> {
+    curve: &'a [f32],
+    least: f32,
+}
+
+impl Kernel for Maxima<'_> {
+    type Output = Buffer<usize>;
+
+    #[inline(always)]
+    fn call(self) -> Buffer<usize> {
+        let Self { curve, least } = self;
+        let (mut maxima, last) = (empty(), curve.len() - 1);
+        let is_top = |before: f32, v: f32, after: f32| v > before && v >= after && v > least;
+        if is_top(f32::NEG_INFINITY, curve[0], curve[last.min(1)]) {
+            maxima.push(0);
+        }
+        let mut from = 1;
+        while from < last {
+            let n = MASKED.min(last - from);
+            let (before, after) = (&curve[from - 1..][..n], &curve[from + 1..][..n]);
+            let mut tops = [false; MASKED];
+            for (i, v) in curve[from..][..n].iter().enumerate() {
+                tops[i] = is_top(before[i], *v, after[i]);
+            }
+            // Most groups hold none: they are passed over as a whole.
+            for (group, tops) in tops.as_chunks::<8>().0.iter().enumerate() {
+                if tops.iter().fold(false, |any, top| any | top) {
+                    let at = from + 8 * group;
+                    maxima.extend((0..8).filter(|i| tops[*i]).map(|i| at + i));
+                }
+            }
+            from += n;
+        }
+        if last > 0 && is_top(curve[last - 1], curve[last], f32::NEG_INFINITY) {
+            maxima.push(last);
+        }
+        maxima
+    }
 }
 
 /// Where the voters' QRS bands have their highest extremum, near a maximum of the slope energy.

@@ -6,7 +6,7 @@ use crate::curves::{Curves, count};
 use crate::order::running_median;
 use crate::reductions::{BLOCK_S, block_maxima, highest, lowest, total};
 use crate::scratch::{Buffer, empty};
-use crate::shapes::likeness;
+use crate::shapes::likeness_of;
 use crate::simd::dispatch;
 use crate::voices::Voices;
 
@@ -53,7 +53,7 @@ pub fn measure(
     peak: &[usize],
     mut take: impl FnMut(Features),
 ) {
-    let likeness = likeness(curves, voices, peak);
+    let likeness = likeness_of(curves, voices, peak);
     let scene = Scene {
         fs_hz: curves.fs_hz,
         pair,

@@ -24,7 +24,7 @@ const FAR_PART: f64 = 0.05;
 const OFFSET_MV: f64 = 300.0;
 /// Samples that a level is taken from.
 const LEVEL_SAMPLES: usize = 256;
-const WIDE: usize = 64;
+const WIDE: usize = 128;
 
 /// What is wrong with a lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ pub mod hrv;
 pub mod indices;
 pub mod issues;
 pub mod leads;
+pub mod likeness;
 pub mod mains;
 pub mod median_beat;
 pub mod moving_sum;

@@ -22,22 +22,36 @@ pub fn median_of(values: &mut [f64]) -> f64 {
 pub fn running_median(values: &[f64], size: usize) -> Buffer<f64> {
     let n = values.len();
     let size = size.min(n);
-    let (mut window, mut medians): (Buffer<f64>, Buffer<f64>) = (empty(), empty());
-    let mut sorted_at = None;
+    let (mut sorted, mut medians): (Buffer<f64>, Buffer<f64>) = (empty(), empty());
+    if size == 0 {
+        medians.resize(n, f64::NAN);
+        return medians;
+    }
+    sorted.extend_from_slice(&values[..size]);
+    sorted.sort_unstable_by(f64::total_cmp);
+    let mut from = 0;
     for i in 0..n {
-        let start = i.saturating_sub(size / 2).min(n - size);
         // The windows at both ends stay where they are.
-        if sorted_at == Some(start) {
-            let same = medians[i - 1];
-            medians.push(same);
-            continue;
+        if i.saturating_sub(size / 2).min(n - size) > from {
+            slide(&mut sorted, values[from], values[from + size]);
+            from += 1;
         }
-        sorted_at = Some(start);
-        window.clear();
-        window.extend_from_slice(&values[start..start + size]);
-        medians.push(median_of(&mut window));
+        medians.push(f64::midpoint(sorted[(size - 1) / 2], sorted[size / 2]));
     }
     medians
+}
+
+/// Put another value into a sorted window in the place of one that is there.
+fn slide(sorted: &mut [f64], old: f64, new: f64) {
+    let below = |value: f64| sorted.partition_point(|v| v.total_cmp(&value).is_lt());
+    let (gone, to) = (below(old), below(new));
+    if to > gone {
+        sorted.copy_within(gone + 1..to, gone);
+        sorted[to - 1] = new;
+    } else {
+        sorted.copy_within(to..gone, to + 1);
+        sorted[to] = new;
+    }
 }
 
 /// Mean; NaN for none.
@@ -74,5 +88,22 @@ mod tests {
         assert_eq!(*running_median(&values, 3), [2.0, 2.0, 8.0, 3.0, 3.0]);
         assert_eq!(*running_median(&values[..2], 5), [5.0, 5.0]);
         assert!(running_median(&[], 5).is_empty());
+    }
+
+    #[test]
+    fn running_medians_of_any_size() {
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i * i * 7 % 23)).collect();
+        for n in [0, 1, 2, 5, 60] {
+            for size in [1, 2, 5, 11, 91] {
+                let found = running_median(&values[..n], size);
+                let width = size.min(n);
+                for (i, median) in found.iter().enumerate() {
+                    let start = i.saturating_sub(width / 2).min(n - width);
+                    let mut window = values[start..start + width].to_vec();
+                    assert_eq!(*median, median_of(&mut window), "{n} {size} {i}");
+                }
+                assert_eq!(found.len(), n);
+            }
+        }
     }
 }

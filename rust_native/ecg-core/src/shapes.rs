@@ -1,16 +1,13 @@
 //! Shapes of beats: how well they agree with one another, and which are not the usual one.
 
 use crate::curves::Curves;
+use crate::likeness::likeness;
 use crate::scratch::{Buffer, empty, leftover, zeros};
-use crate::simd::dispatch;
 use crate::voices::Voices;
 
 /// Points of a beat's shape, and their distance.
 pub const POINTS: usize = 16;
 const POINT_S: f64 = 0.013;
-/// Candidates on each side that a shape is held against, and how many of the best count.
-const COMPARED: usize = 12;
-const BEST: usize = 3;
 
 /// Beats that share one usual shape: the heart's axis moves with posture and breath.
 const TOGETHER: usize = 64;
@@ -61,28 +58,9 @@ fn mark(shapes: &[f32], size: usize, marks: &mut [bool]) {
 
 /// For each place how well its shape agrees with the three most similar ones nearby, -1 to 1.
 #[must_use]
-pub fn likeness(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
-    let n = peak.len();
-    let mut best: Buffer<f64> = leftover(n * BEST);
-    best.fill(f64::NEG_INFINITY);
+pub fn likeness_of(curves: &Curves, voices: &Voices, peak: &[usize]) -> Buffer<f64> {
     let shapes = read_shapes(curves, voices, peak);
-    let size = voices.voters.len() * POINTS;
-    dispatch(
-        #[inline(always)]
-        || {
-            for (k, one) in shapes.chunks_exact(size.max(1)).enumerate() {
-                let others = shapes.chunks_exact(size.max(1)).enumerate();
-                for (j, other) in others.skip(k + 1).take(COMPARED) {
-                    let alike = dot(one, other).into();
-                    keep_best(&mut best[k * BEST..(k + 1) * BEST], alike);
-                    keep_best(&mut best[j * BEST..(j + 1) * BEST], alike);
-                }
-            }
-        },
-    );
-    let mut likeness = empty();
-    likeness.extend(best.chunks_exact(BEST).map(mean_of_known));
-    likeness
+    likeness(&shapes, peak.len(), voices.voters.len() * POINTS)
 }
 
 /// Shapes of beats in the voters' leads, beat after beat: dot products of two are weighed votes.
@@ -129,42 +107,4 @@ impl Grid {
             *out *= scale;
         }
     }
-}
-
-/// Dot product, summed over lanes and then from half to half.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; POINTS];
-    for (a, b) in a.chunks_exact(POINTS).zip(b.chunks_exact(POINTS)) {
-        for i in 0..POINTS {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let mut half = POINTS / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    sums[0]
-}
-
-/// Keep the highest values, highest first.
-#[inline(always)]
-fn keep_best(best: &mut [f64], mut value: f64) {
-    for slot in best {
-        if value > *slot {
-            std::mem::swap(slot, &mut value);
-        }
-    }
-}
-
-/// A lone candidate can neither be confirmed nor refuted.
-fn mean_of_known(best: &[f64]) -> f64 {
-    let known = best.iter().filter(|v| v.is_finite()).count();
-    if known == 0 {
-        return 0.5;
-    }
-    best[..known].iter().sum::<f64>() / known as f64
 }

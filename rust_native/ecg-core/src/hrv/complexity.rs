@@ -1,7 +1,8 @@
 //! Regularity and scaling of the intervals: sample entropy and detrended fluctuations.
 
 use crate::order::{deviation, mean};
-use crate::scratch;
+use crate::scratch::{self, Buffer, leftover};
+use crate::simd::{Kernel, vectorize};
 
 /// Fewer tell little of entropy with m = 2 (Richman and Moorman, 2000: 10^m).
 const LEAST_FOR_ENTROPY: usize = 100;
@@ -25,18 +26,59 @@ pub fn sample_entropy(nn: &[f64]) -> f64 {
         return f64::NAN;
     }
     let r = TOLERANCE * deviation(nn, 1);
-    let (mut pairs, mut longer) = (0_usize, 0_usize);
-    let mut near = scratch::empty();
-    for lag in 1..nn.len() - 2 {
-        near.clear();
-        near.extend(nn[lag..].iter().zip(nn).map(|(a, b)| (a - b).abs() <= r));
-        for match_at in near.windows(3) {
-            let two = match_at[0] & match_at[1];
-            pairs += usize::from(two);
-            longer += usize::from(two & match_at[2]);
+    let (pairs, longer) = vectorize(Matches { nn, r });
+    if longer == 0 { f64::NAN } else { (pairs as f64 / longer as f64).ln() }
+}
+
+/// Counts pairs of places that match for two intervals, and for three.
+struct Matches<'a> {
+    nn: &'a [f64],
+    r: f64,
+}
+
+impl Kernel for Matches<'_> {
+    type Output = (usize, usize);
+
+    #[inline(always)]
+    fn call(self) -> (usize, usize) {
+        let Self { nn, r } = self;
+        let mut near: Buffer<bool> = leftover(nn.len());
+        let (mut pairs, mut longer) = (0, 0);
+        for lag in 1..nn.len() - 2 {
+            let count = nn.len() - lag;
+            for (near, (a, b)) in near[..count].iter_mut().zip(nn[lag..].iter().zip(nn)) {
+                *near = (a - b).abs() <= r;
+            }
+            let (two, three) = runs(&near[..count]);
+            pairs += two;
+            longer += three;
+        }
+        (pairs, longer)
+    }
+}
+
+/// Places from which two are true (if there is a third), and from which three are.
+#[inline(always)]
+fn runs(near: &[bool]) -> (usize, usize) {
+    const LANES: usize = 32;
+    // A byte is enough: MOST_FOR_ENTROPY / LANES is below 256.
+    let (mut two, mut three) = ([0_u8; LANES], [0_u8; LANES]);
+    let places = near.len() - 2;
+    let whole = places / LANES * LANES;
+    for from in (0..whole).step_by(LANES) {
+        let (a, b, c) = (&near[from..], &near[from + 1..], &near[from + 2..]);
+        let (a, b, c) = (&a[..LANES], &b[..LANES], &c[..LANES]);
+        for i in 0..LANES {
+            two[i] += u8::from(a[i] & b[i]);
+            three[i] += u8::from(a[i] & b[i] & c[i]);
         }
     }
-    if longer == 0 { f64::NAN } else { (pairs as f64 / longer as f64).ln() }
+    for (i, w) in near[whole..].windows(3).enumerate() {
+        two[i] += u8::from(w[0] & w[1]);
+        three[i] += u8::from(w[0] & w[1] & w[2]);
+    }
+    let total = |counts: [u8; LANES]| counts.iter().map(|n| usize::from(*n)).sum();
+    (total(two), total(three))
 }
 
 /// Slope of ln fluctuation over ln scale, 4 to 16 intervals (Peng et al., 1995).

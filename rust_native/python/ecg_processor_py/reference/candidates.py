@@ -370,10 +370,7 @@ def _shapes(curves: Curves, voices: Voices, peak: Places) -> Floats32:
 
 
 def _dots(a: Floats32, b: Floats32) -> Floats32:
-    """Dot products over voters and points, points added from half to half."""
+    """Dot products over voters and points, one after the other."""
+    products = (a * b).reshape(-1, a.shape[-1])
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = np.add.accumulate(a * b, axis=0)[-1]
-        while len(sums) > 1:
-            half = len(sums) // 2
-            sums = sums[:half] + sums[half:]
-    return np.asarray(sums[0])
+        return np.asarray(np.add.accumulate(products, axis=0)[-1])
