@@ -9,13 +9,19 @@ const BEST: usize = 3;
 /// Dot products that are summed side by side, so that none waits for its own last addition.
 const ABREAST: usize = 4;
 const LANES: usize = 16;
+/// A lone shape can neither be confirmed nor refuted.
+const UNKNOWN: f64 = 0.5;
 
 /// For each shape the mean of its three best dot products with the twelve to both sides.
 ///
-/// `shapes` holds `count` shapes of `size` values. A lone one can neither be confirmed nor refuted:
-/// one half.
+/// `shapes` holds `count` shapes of `size` values. One half where there is nothing to compare.
 #[must_use]
 pub fn likeness(shapes: &[f32], count: usize, size: usize) -> Buffer<f64> {
+    if size == 0 {
+        let mut likeness = empty();
+        likeness.resize(count, UNKNOWN);
+        return likeness;
+    }
     vectorize(Pairs { shapes, count, size })
 }
 
@@ -61,7 +67,7 @@ impl Pairs<'_> {
     #[inline(always)]
     fn columns(&self, row: usize) -> Buffer<f32> {
         let mut columns = zeros(self.size * row);
-        for (k, shape) in self.shapes.chunks_exact(self.size.max(1)).enumerate() {
+        for (k, shape) in self.shapes.chunks_exact(self.size).enumerate() {
             for (column, v) in columns[k..].iter_mut().step_by(row).zip(shape) {
                 *column = *v;
             }
@@ -119,7 +125,7 @@ fn keep(best: &mut [[f32; LANES]; BEST], mut values: [f32; LANES]) {
 fn mean_of_known(best: [f32; BEST]) -> f64 {
     let known = best.iter().filter(|v| v.is_finite()).count();
     if known == 0 {
-        return 0.5;
+        return UNKNOWN;
     }
     best[..known].iter().map(|v| f64::from(*v)).sum::<f64>() / known as f64
 }
@@ -159,7 +165,7 @@ mod tests {
         }
         force(widest()).unwrap();
         assert!(likeness(&[], 0, 0).is_empty());
-        assert_eq!(likeness(&[], 2, 0).as_slice(), [0.0, 0.0]);
+        assert_eq!(likeness(&[], 2, 0).as_slice(), [UNKNOWN, UNKNOWN]);
     }
 
     #[test]
