@@ -4,6 +4,7 @@
 #   make test     every test but the long ones
 #   make test-slow  the long ones: wheels for every Python there is, leaks, instruction counts
 #   make check    lint, types, formatting
+#   make coverage lines of Python that the tests of `make test` run
 #   make bench    every benchmark
 #
 # TORCH_INDEX=URL takes torch from that index, such as PyTorch's CPU-only one (200 MB, not 2.8 GB).
@@ -16,7 +17,7 @@ READY := $(VENV)/.ready
 RUST_SOURCES := $(shell find rust_native -path rust_native/target -prune -o -type f \
 	\( -name '*.rs' -o -name '*.toml' -o -name 'Cargo.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
 
-.PHONY: serve test test-slow check format bench lock clean
+.PHONY: serve test test-slow coverage check format bench lock clean
 
 serve: $(READY)
 	$(BIN)/ecg-serve up
@@ -27,6 +28,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+coverage: $(READY)
+	$(BIN)/pytest -m "not slow and not benchmark" --cov --cov-report=term:skip-covered
 
 check: $(READY)
 	$(BIN)/ruff check .
