@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -85,27 +84,6 @@ def test_whatever_can_be_listed_is_a_batch(analyzer, signals):
             analyzer.analyze_batch(form, CONFIG)
     with pytest.raises(ConfigError, match="on_error"):
         analyzer.analyze_batch([], CONFIG, on_error="skip")
-
-
-def test_other_threads_go_on_during_a_batch():
-    rng = np.random.default_rng(0)
-    signals = [rng.standard_normal((4, 400_000)) for _ in range(4)]
-    analyzer = ECGAnalyzerFFI(use_ffi=True)
-    ticks, done = [], threading.Event()
-
-    def tick():
-        while not done.is_set():
-            ticks.append(time.perf_counter())
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=tick)
-    thread.start()
-    start = time.perf_counter()
-    analyzer.analyze_batch(signals)
-    end = time.perf_counter()
-    done.set()
-    thread.join()
-    assert sum(start < t < end for t in ticks) > 10
 
 
 def test_a_batch_uses_every_core():
