@@ -1,5 +1,6 @@
 //! Borrowing samples from Python without copying them.
 
+use crate::guard::guarded;
 use ecg_core::{Error, Leads, Sample};
 use numpy::ndarray::Dimension;
 use numpy::{Element, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
@@ -59,4 +60,14 @@ impl<'a, S: Sample + Element> Rows<'a, S> {
     pub(crate) fn leads(&self) -> Result<Leads<'a, S>, Error> {
         Leads::new(self.data, self.leads, self.samples)
     }
+}
+
+/// Let `work` read `array` without the interpreter lock.
+pub(crate) fn read<S: Sample + Element, T: Send>(
+    py: Python<'_>,
+    array: &PyReadonlyArray2<'_, S>,
+    work: impl FnOnce(&Leads<S>) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let rows = Rows::of(array)?;
+    guarded(py, || work(&rows.leads()?))
 }

@@ -19,7 +19,7 @@ mod results;
 mod simd_path;
 mod stream;
 
-use arrays::{Rows, Signal, each};
+use arrays::{Rows, Signal, each, read};
 use config::Config;
 use ecg_core::rhythm::{Beats, find_anomalies};
 use ecg_core::{hrv, quality, rpeaks};
@@ -69,10 +69,7 @@ fn detect_r_peaks<'py>(
     x: Signal<'py>,
     fs_hz: f64,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-    let peaks = each!(x, array => {
-        let rows = Rows::of(&array)?;
-        guarded(py, || rpeaks::detect_r_peaks(&rows.leads()?, fs_hz))?
-    });
+    let peaks = each!(x, array => read(py, &array, |leads| rpeaks::detect_r_peaks(leads, fs_hz)))?;
     Ok(sample_indices(py, &peaks))
 }
 
@@ -83,10 +80,9 @@ fn signal_quality(
     fs_hz: f64,
     noise_threshold: f64,
 ) -> PyResult<RawQuality> {
-    let found = each!(x, array => {
-        let rows = Rows::of(&array)?;
-        guarded(py, || quality::signal_quality(&rows.leads()?, fs_hz, noise_threshold))?
-    });
+    let found = each!(x, array => read(py, &array, |leads| {
+        quality::signal_quality(leads, fs_hz, noise_threshold)
+    }))?;
     Ok(raw_quality(&found))
 }
 
