@@ -22,7 +22,7 @@ from benchmarks.speed_inputs import (
     worst_inputs,
 )
 from benchmarks.speed_stacks import FS_HZ, STACKS
-from benchmarks.speed_timing import Call, interleaved_ms, line
+from benchmarks.speed_timing import SAMPLE_S, Call, cold_line, cold_ms, interleaved_ms, line
 
 PEERS = ("scipy", "soxr", "sleepecg", "neurokit2")
 # Ends of a strip are filtered by each in its own way.
@@ -35,7 +35,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=60)
     rounds = parser.parse_args().rounds
-    print_header(f"CPU time of one thread, interleaved, {rounds} rounds", PEERS)
+    print_header(
+        f"CPU time of one thread in steady state, interleaved, {rounds} rounds; a sample is the "
+        f"mean of the calls that fill {SAMPLE_S * 1e3:g} ms, one at least, after one that is not "
+        "counted",
+        PEERS,
+    )
     check_outputs()
     time_analyze(rounds)
     time_stacks(rounds)
@@ -75,6 +80,7 @@ def time_analyze(rounds: int) -> None:
     }
     calls = {name: analysis(*one) for name, one in inputs.items()}
     print_rows("analyze", interleaved_ms(calls, rounds), "12 x 5000 f32")
+    print(cold_line(cold_ms(calls, rounds)))
 
 
 def time_stacks(rounds: int) -> None:
@@ -93,6 +99,7 @@ def time_stacks(rounds: int) -> None:
                 speed_stacks.neurokit_process, lead, fs_hz
             )
         print_rows(f"whole stack, {shape}", interleaved_ms(calls, rounds // 2), "ours")
+        print(cold_line(cold_ms(calls, rounds // 2)))
 
 
 def time_worst(rounds: int) -> None:

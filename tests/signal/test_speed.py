@@ -48,7 +48,7 @@ def test_the_python_face_adds_less_than_12_us(lead):
     """Everything but the kernel: checks, counters and the result."""
     analyzer = ecg.ECGAnalyzerFFI(use_ffi=True)
     kernel = analyzer._kernel
-    raw = kernel.analyze(lead[np.newaxis], 360.0, True, True, 40.0, 200.0, 0.1, 0.3)
+    raw = kernel.analyze(lead[np.newaxis], CONFIG)
 
     class Instant:
         @staticmethod

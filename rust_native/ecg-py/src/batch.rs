@@ -1,52 +1,59 @@
-//! Many recordings at once: the interpreter is released once, every core works, order is kept.
+//! Many recordings at once: every core works, the calling thread too, and order is kept.
+//!
+//! The interpreter is released throughout. Every now and then the calling thread takes it back to
+//! make Python's results of what is there by then, while the others go on.
 
 use crate::arrays::{Rows, Signal};
+use crate::config::Config;
 use crate::guard::{Failure, caught};
 use crate::logging::analyzed;
+use crate::pool::helpers;
 use crate::results::RawAnalysis;
 use ecg_core::{Analysis, Options, Sample};
 use pyo3::prelude::*;
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
+
+/// How long the calling thread analyses before it makes results again.
+const STRETCH: Duration = Duration::from_micros(500);
 
 /// What came of one recording, and how long it took.
 type Timed = (Result<Analysis, Failure>, Duration);
 
-enum AnyRows<'a> {
-    F64(Rows<'a, f64>),
-    F32(Rows<'a, f32>),
-}
+/// The same, and which recording of the batch it was.
+type Found = (usize, Timed);
 
-/// Analyse each of `signals`: a list of (raw analysis or exception, milliseconds).
+/// Analyse each of `signals`, and list what `tell` makes of (raw analysis or exception, ms).
 #[pyfunction]
-#[expect(clippy::too_many_arguments, clippy::needless_pass_by_value)]
+#[expect(clippy::needless_pass_by_value)]
 pub(crate) fn analyze_batch<'py>(
     py: Python<'py>,
     signals: Vec<Signal<'py>>,
-    fs_hz: f64,
-    enable_hrv: bool,
-    enable_anomaly_detection: bool,
-    min_heart_rate: f64,
-    max_heart_rate: f64,
-    noise_threshold: f64,
-    min_signal_quality: f64,
-) -> PyResult<Vec<(Py<PyAny>, f64)>> {
-    let options = Options {
-        fs_hz,
-        hrv: enable_hrv,
-        anomalies: enable_anomaly_detection,
-        min_heart_rate,
-        max_heart_rate,
-        noise_threshold,
-        min_signal_quality,
-    };
-    let rows = signals.iter().map(rows_of).collect::<PyResult<Vec<_>>>()?;
+    config: Config,
+    tell: Py<PyAny>,
+) -> PyResult<Vec<Option<Py<PyAny>>>> {
+    let rows = signals.iter().map(AnyRows::of).collect::<PyResult<Vec<_>>>()?;
+    let batch = Batch { rows: &rows, options: config.into(), claimed: AtomicUsize::new(0) };
     // Asked for before the interpreter is released: no fork can come while its lock is held.
-    let pool = pool();
-    let all = py.detach(|| on_all_cores(pool.as_deref(), &rows, &options));
-    all.into_iter().map(|timed| item(py, timed)).collect()
+    let helpers = if rows.len() > 1 { helpers()? } else { None };
+    let mut told = Told { tell, results: rows.iter().map(|_| None).collect() };
+    py.detach(|| {
+        let (sender, receiver) = channel();
+        let Some(pool) = helpers else {
+            drop(sender);
+            return told.all(&batch, receiver);
+        };
+        pool.in_place_scope(|scope| {
+            for _ in 0..pool.current_num_threads().min(rows.len() - 1) {
+                let (batch, sender) = (&batch, sender.clone());
+                scope.spawn(move |_| batch.send_all(&sender));
+            }
+            drop(sender);
+            told.all(&batch, receiver)
+        })
+    })?;
+    Ok(told.results)
 }
 
 /// Analyse one recording, panics caught, and log it.
@@ -58,47 +65,90 @@ pub(crate) fn analyze_one<S: Sample + numpy::Element>(rows: Rows<S>, options: &O
     (found, took)
 }
 
-fn rows_of<'a>(signal: &'a Signal<'_>) -> PyResult<AnyRows<'a>> {
-    Ok(match signal {
-        Signal::F64(array) => AnyRows::F64(Rows::of(array)?),
-        Signal::F32(array) => AnyRows::F32(Rows::of(array)?),
-    })
+enum AnyRows<'a> {
+    F64(Rows<'a, f64>),
+    F32(Rows<'a, f32>),
 }
 
-fn on_all_cores(pool: Option<&ThreadPool>, all: &[AnyRows<'_>], options: &Options) -> Vec<Timed> {
-    let one = |rows: &AnyRows<'_>| match rows {
-        AnyRows::F64(rows) => analyze_one(*rows, options),
-        AnyRows::F32(rows) => analyze_one(*rows, options),
-    };
-    match pool {
-        Some(pool) if all.len() > 1 => pool.install(|| all.par_iter().map(one).collect()),
-        _ => all.iter().map(one).collect(),
+impl<'a> AnyRows<'a> {
+    fn of(signal: &'a Signal<'_>) -> PyResult<Self> {
+        Ok(match signal {
+            Signal::F64(array) => Self::F64(Rows::of(array)?),
+            Signal::F32(array) => Self::F32(Rows::of(array)?),
+        })
     }
 }
 
-/// The threads of this process: those of its parent did not survive a fork.
-///
-/// None where no thread can be started; `RAYON_NUM_THREADS` sets their number.
-fn pool() -> Option<Arc<ThreadPool>> {
-    static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
-    let process = std::process::id();
-    let mut kept = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((owner, pool)) = kept.as_ref()
-        && *owner == process
-    {
-        return Some(Arc::clone(pool));
-    }
-    let builder = ThreadPoolBuilder::new().thread_name(|i| format!("ecg-{i}"));
-    let pool = Arc::new(builder.build().ok()?);
-    // The pool of a parent must not be dropped here: that would wait for threads that are not there.
-    std::mem::forget(kept.replace((process, Arc::clone(&pool))));
-    Some(pool)
+/// Recordings, of which each thread claims the next one.
+struct Batch<'a> {
+    rows: &'a [AnyRows<'a>],
+    options: Options,
+    claimed: AtomicUsize,
 }
 
-fn item(py: Python<'_>, (found, took): Timed) -> PyResult<(Py<PyAny>, f64)> {
-    let ms = took.as_secs_f64() * 1000.0;
-    Ok(match found {
-        Ok(analysis) => (RawAnalysis::new(py, analysis).into_pyobject(py)?.into_any().unbind(), ms),
-        Err(failure) => (PyErr::from(failure).into_value(py).into_any(), ms),
-    })
+impl Batch<'_> {
+    /// Analyse the next recording; None once all are claimed.
+    fn next(&self) -> Option<Found> {
+        let index = self.claimed.fetch_add(1, Ordering::Relaxed);
+        let timed = match self.rows.get(index)? {
+            AnyRows::F64(rows) => analyze_one(*rows, &self.options),
+            AnyRows::F32(rows) => analyze_one(*rows, &self.options),
+        };
+        Some((index, timed))
+    }
+
+    /// Work until all are claimed, or nobody listens any more.
+    fn send_all(&self, sender: &Sender<Found>) {
+        while let Some(found) = self.next()
+            && sender.send(found).is_ok()
+        {}
+    }
+
+    /// Work for a while.
+    fn stretch(&self) -> Vec<Found> {
+        let start = Instant::now();
+        let mut done = Vec::new();
+        while start.elapsed() < STRETCH
+            && let Some(found) = self.next()
+        {
+            done.push(found);
+        }
+        done
+    }
+}
+
+/// Python's results, each in its place.
+struct Told {
+    tell: Py<PyAny>,
+    results: Vec<Option<Py<PyAny>>>,
+}
+
+impl Told {
+    /// Work, and tell what comes of it, here and in the helpers.
+    fn all(&mut self, batch: &Batch<'_>, receiver: Receiver<Found>) -> PyResult<()> {
+        loop {
+            let mine = batch.stretch();
+            if mine.is_empty() {
+                return self.each(receiver.into_iter().collect());
+            }
+            self.each(mine.into_iter().chain(receiver.try_iter()).collect())?;
+        }
+    }
+
+    fn each(&mut self, all: Vec<Found>) -> PyResult<()> {
+        Python::attach(|py| {
+            all.into_iter().try_for_each(|(index, timed)| {
+                self.results[index] = Some(self.one(py, timed)?);
+                Ok(())
+            })
+        })
+    }
+
+    fn one(&self, py: Python<'_>, (found, took): Timed) -> PyResult<Py<PyAny>> {
+        let ms = took.as_secs_f64() * 1000.0;
+        match found {
+            Ok(analysis) => self.tell.call1(py, (RawAnalysis::new(py, &analysis), ms)),
+            Err(failure) => self.tell.call1(py, (PyErr::from(failure).into_value(py), ms)),
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Indices of quality and exchanged electrodes, for Python.
 
-use crate::arrays::{Rows, Signal, each};
-use crate::guard::guarded;
+use crate::arrays::{Signal, each, read};
 use ecg_core::indices::{self, QualityIndices};
 use ecg_core::median_beat::LEADS;
 use ecg_core::reversal;
@@ -16,10 +15,8 @@ pub(crate) fn quality_indices(
     x: Signal<'_>,
     fs_hz: f64,
 ) -> PyResult<Vec<[f64; 8]>> {
-    let found = each!(x, array => {
-        let rows = Rows::of(&array)?;
-        guarded(py, || indices::quality_indices(&rows.leads()?, fs_hz))?
-    });
+    let found =
+        each!(x, array => read(py, &array, |leads| indices::quality_indices(leads, fs_hz)))?;
     Ok(found.into_iter().map(fields).collect())
 }
 
@@ -36,9 +33,8 @@ pub(crate) fn check_lead_reversal(
     fs_hz: f64,
     order: [Option<usize>; LEADS],
 ) -> PyResult<Vec<RawReversal>> {
-    let found = each!(x, array => {
-        let rows = Rows::of(&array)?;
-        guarded(py, || reversal::check_lead_reversal(&rows.leads()?, fs_hz, &order))?
-    });
+    let found = each!(x, array => read(py, &array, |leads| {
+        reversal::check_lead_reversal(leads, fs_hz, &order)
+    }))?;
     Ok(found.iter().map(|one| (one.kind, one.confidence, one.recorded, one.undone)).collect())
 }

@@ -9,17 +9,20 @@ mod arrays;
 mod arrays_functions;
 mod batch;
 mod build;
+mod config;
 mod gaps;
 mod guard;
 mod indices;
 mod logging;
+mod pool;
 mod results;
 mod simd_path;
 mod stream;
 
-use arrays::{Rows, Signal, each};
+use arrays::{Rows, Signal, each, read};
+use config::Config;
 use ecg_core::rhythm::{Beats, find_anomalies};
-use ecg_core::{Options, hrv, quality, rpeaks};
+use ecg_core::{hrv, quality, rpeaks};
 use guard::guarded;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -66,10 +69,7 @@ fn detect_r_peaks<'py>(
     x: Signal<'py>,
     fs_hz: f64,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-    let peaks = each!(x, array => {
-        let rows = Rows::of(&array)?;
-        guarded(py, || rpeaks::detect_r_peaks(&rows.leads()?, fs_hz))?
-    });
+    let peaks = each!(x, array => read(py, &array, |leads| rpeaks::detect_r_peaks(leads, fs_hz)))?;
     Ok(sample_indices(py, &peaks))
 }
 
@@ -80,10 +80,9 @@ fn signal_quality(
     fs_hz: f64,
     noise_threshold: f64,
 ) -> PyResult<RawQuality> {
-    let found = each!(x, array => {
-        let rows = Rows::of(&array)?;
-        guarded(py, || quality::signal_quality(&rows.leads()?, fs_hz, noise_threshold))?
-    });
+    let found = each!(x, array => read(py, &array, |leads| {
+        quality::signal_quality(leads, fs_hz, noise_threshold)
+    }))?;
     Ok(raw_quality(&found))
 }
 
@@ -91,7 +90,7 @@ fn signal_quality(
 #[expect(clippy::needless_pass_by_value)]
 fn hrv_(py: Python<'_>, rr_ms: PyReadonlyArray1<'_, f64>) -> PyResult<RawHrv> {
     let rr_ms = rr_ms.as_slice()?;
-    guarded(py, || Ok(hrv::hrv(rr_ms))).map(RawHrv::from)
+    guarded(py, || Ok(RawHrv::from(&hrv::hrv(rr_ms))))
 }
 
 #[pyfunction]
@@ -131,32 +130,13 @@ fn find_anomalies_(
 }
 
 #[pyfunction]
-#[expect(clippy::too_many_arguments)]
-fn analyze<'py>(
-    py: Python<'py>,
-    x: Signal<'py>,
-    fs_hz: f64,
-    enable_hrv: bool,
-    enable_anomaly_detection: bool,
-    min_heart_rate: f64,
-    max_heart_rate: f64,
-    noise_threshold: f64,
-    min_signal_quality: f64,
-) -> PyResult<RawAnalysis<'py>> {
-    let options = Options {
-        fs_hz,
-        hrv: enable_hrv,
-        anomalies: enable_anomaly_detection,
-        min_heart_rate,
-        max_heart_rate,
-        noise_threshold,
-        min_signal_quality,
-    };
+fn analyze<'py>(py: Python<'py>, x: Signal<'py>, config: Config) -> PyResult<RawAnalysis<'py>> {
+    let options = config.into();
     let analysis = each!(x, array => {
         let rows = Rows::of(&array)?;
         py.detach(|| batch::analyze_one(rows, &options)).0?
     });
-    Ok(RawAnalysis::new(py, analysis))
+    Ok(RawAnalysis::new(py, &analysis))
 }
 
 /// Panics inside the core's guard, so that a test can see what becomes of it.

@@ -28,8 +28,8 @@ pub(crate) struct RawHrv {
     lf_hf: f64,
 }
 
-impl From<Hrv> for RawHrv {
-    fn from(hrv: Hrv) -> Self {
+impl From<&Hrv> for RawHrv {
+    fn from(hrv: &Hrv) -> Self {
         Self {
             nn_count: hrv.nn_count,
             mean_nn_ms: hrv.mean_nn_ms,
@@ -60,12 +60,12 @@ pub(crate) struct RawAnalysis<'py> {
 }
 
 impl<'py> RawAnalysis<'py> {
-    pub(crate) fn new(py: Python<'py>, analysis: Analysis) -> Self {
+    pub(crate) fn new(py: Python<'py>, analysis: &Analysis) -> Self {
         Self {
             heart_rate: analysis.heart_rate,
             r_peaks: sample_indices(py, &analysis.r_peaks),
-            rr_ms: PyArray1::from_vec(py, analysis.rr_ms),
-            hrv: analysis.hrv.map(RawHrv::from),
+            rr_ms: PyArray1::from_slice(py, &analysis.rr_ms),
+            hrv: analysis.hrv.as_ref().map(RawHrv::from),
             anomalies: analysis.anomalies.iter().map(raw_anomaly).collect(),
             quality: raw_quality(&analysis.quality),
         }

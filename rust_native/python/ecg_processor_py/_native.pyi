@@ -1,11 +1,12 @@
 """The Rust core: `kernel.Kernel`, and what only it can tell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ECGError
 from .kernel import (
     RawAnalysis,
     RawAnomaly,
@@ -13,11 +14,12 @@ from .kernel import (
     RawGap,
     RawHRV,
     RawIndices,
-    RawItem,
     RawQuality,
     RawReversal,
     Signal,
+    T,
 )
+from .types import ECGAnalysisConfig
 
 __all__ = [
     "BeatStream",
@@ -95,26 +97,12 @@ def find_anomalies(
     min_heart_rate: float,
     max_heart_rate: float,
 ) -> list[RawAnomaly]: ...
-def analyze(
-    x: Signal,
-    fs_hz: float,
-    enable_hrv: bool,
-    enable_anomaly_detection: bool,
-    min_heart_rate: float,
-    max_heart_rate: float,
-    noise_threshold: float,
-    min_signal_quality: float,
-) -> RawAnalysis: ...
+def analyze(x: Signal, config: ECGAnalysisConfig) -> RawAnalysis: ...
 def analyze_batch(
     signals: Sequence[Signal],
-    fs_hz: float,
-    enable_hrv: bool,
-    enable_anomaly_detection: bool,
-    min_heart_rate: float,
-    max_heart_rate: float,
-    noise_threshold: float,
-    min_signal_quality: float,
-) -> list[RawItem]: ...
+    config: ECGAnalysisConfig,
+    tell: Callable[[RawAnalysis | ECGError, float], T],
+) -> list[T]: ...
 def fill_gaps(
     x: Signal, fs_hz: float, longest_s: float, marker: float | None
 ) -> tuple[Signal, list[RawGap]]: ...

@@ -13,15 +13,13 @@ from .backend import choose
 from .errors import ConfigError, ECGError, InvalidSignalError
 from .findings import hrv_of, lead_qualities
 from .frozen import made
-from .kernel import ALGORITHM_VERSION, RawAnalysis, RawItem, Signal
+from .kernel import ALGORITHM_VERSION, RawAnalysis, Signal
 from .stats import AnalyzerStats
 from .types import Anomaly, BackendName, ECGAnalysisConfig, ECGAnalysisResult
 
 __all__ = ["ECGAnalyzerFFI"]
 
 BatchResults = list[ECGAnalysisResult | ECGError]
-# What `Kernel.analyze` takes after the signal.
-Options = tuple[float, bool, bool, float, float, float, float]
 
 DEFAULT = ECGAnalysisConfig()
 
@@ -68,7 +66,7 @@ class ECGAnalyzerFFI:
         start = time.perf_counter()
         try:
             ready, copied = checks.as_signal(signal)
-            raw = self._kernel.analyze(ready, *_options(config))
+            raw = self._kernel.analyze(ready, config)
         except BaseException:
             self._stats.record(self._backend, copied, None)
             raise
@@ -131,18 +129,17 @@ class ECGAnalyzerFFI:
         return {**self._stats.reset(), "backend": self._backend}
 
     def _all(self, signals: Sequence[ArrayLike], config: ECGAnalysisConfig) -> BatchResults:
+        backend = self._backend
+
+        def told(raw: RawAnalysis | ECGError, elapsed_ms: float) -> ECGAnalysisResult | ECGError:
+            return raw if isinstance(raw, ECGError) else _result(raw, config, backend, elapsed_ms)
+
         ready, copied = _all_ready(signals)
         usable = [signal for signal in ready if not isinstance(signal, ECGError)]
-        found = iter(self._kernel.analyze_batch(usable, *_options(config)))
-        items: list[RawItem] = [
-            (signal, 0.0) if isinstance(signal, ECGError) else next(found) for signal in ready
-        ]
-        elapsed_ms = [None if isinstance(raw, ECGError) else ms for raw, ms in items]
-        self._stats.record_all(self._backend, copied, elapsed_ms)
-        return [
-            raw if isinstance(raw, ECGError) else _result(raw, config, self._backend, ms)
-            for raw, ms in items
-        ]
+        found = iter(self._kernel.analyze_batch(usable, config, told))
+        results = [one if isinstance(one, ECGError) else next(found) for one in ready]
+        self._stats.record_all(backend, copied, [_elapsed_ms(result) for result in results])
+        return results
 
 
 def _listed(signals: Iterable[ArrayLike]) -> list[ArrayLike]:
@@ -173,16 +170,8 @@ def _config(config: ECGAnalysisConfig | None) -> ECGAnalysisConfig:
     return config
 
 
-def _options(config: ECGAnalysisConfig) -> Options:
-    return (
-        float(config.sampling_rate),
-        bool(config.enable_hrv),
-        bool(config.enable_anomaly_detection),
-        float(config.min_heart_rate),
-        float(config.max_heart_rate),
-        float(config.noise_threshold),
-        float(config.min_signal_quality),
-    )
+def _elapsed_ms(result: ECGAnalysisResult | ECGError) -> float | None:
+    return None if isinstance(result, ECGError) else result.processing_time_ms
 
 
 def _result(

@@ -6,13 +6,14 @@ A kernel takes signals that are already `(leads, samples)`, C-contiguous, float3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ECGError
+from .types import ECGAnalysisConfig
 
 ALGORITHM_VERSION = "0.2.0"
 
@@ -62,8 +63,8 @@ RawReversal = tuple[str, float, list[float], list[float]]
 RawGap = tuple[int, int, int]
 # (index, time_s, rr_ms, heart_rate, confidence, premature)
 RawBeat = tuple[int, float, float, float, float, bool]
-# (what came of one recording of a batch, ms)
-RawItem = tuple[RawAnalysis | ECGError, float]
+# What becomes of one recording of a batch.
+T = TypeVar("T")
 
 
 class BeatStream(Protocol):
@@ -147,31 +148,19 @@ class Kernel(Protocol):
     ) -> list[RawAnomaly]:
         """Findings as kind, start and end in seconds, severity."""
 
-    def analyze(
-        self,
-        x: Signal,
-        fs_hz: float,
-        enable_hrv: bool,
-        enable_anomaly_detection: bool,
-        min_heart_rate: float,
-        max_heart_rate: float,
-        noise_threshold: float,
-        min_signal_quality: float,
-    ) -> RawAnalysis:
+    def analyze(self, x: Signal, config: ECGAnalysisConfig) -> RawAnalysis:
         """Beats, rate, variability, anomalies and quality."""
 
     def analyze_batch(
         self,
         signals: Sequence[Signal],
-        fs_hz: float,
-        enable_hrv: bool,
-        enable_anomaly_detection: bool,
-        min_heart_rate: float,
-        max_heart_rate: float,
-        noise_threshold: float,
-        min_signal_quality: float,
-    ) -> list[RawItem]:
-        """Each as `analyze` gives it, on all cores, order kept; errors in their places."""
+        config: ECGAnalysisConfig,
+        tell: Callable[[RawAnalysis | ECGError, float], T],
+    ) -> list[T]:
+        """Analyse each on all cores, and list in order what `tell` makes of it.
+
+        `tell` takes what `analyze` gives, or the error that it raises, and the milliseconds.
+        """
 
     def fill_gaps(
         self, x: Signal, fs_hz: float, longest_s: float, marker: float | None

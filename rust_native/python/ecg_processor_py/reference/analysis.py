@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernel import RawAnalysis, RawAnomaly, RawQuality, Signal
+from ..types import ECGAnalysisConfig
 from .candidates import Voices
 from .curves import Curves
 from .hrv import normal_intervals, of_normal
@@ -25,31 +26,23 @@ LONG_GAP_S = 2.0
 STILL = 0.9
 
 
-def analyze(
-    x: Signal,
-    fs_hz: float,
-    enable_hrv: bool,
-    enable_anomaly_detection: bool,
-    min_heart_rate: float,
-    max_heart_rate: float,
-    noise_threshold: float,
-    min_signal_quality: float,
-) -> RawAnalysis:
+def analyze(x: Signal, config: ECGAnalysisConfig) -> RawAnalysis:
     """Analyse `(leads, samples)` in mV; nothing is told that its best lead does not carry."""
+    fs_hz = float(config.sampling_rate)
     require_duration(x.shape[1], fs_hz, LEAST_S)
     require_plausible(checked(x), fs_hz)
     curves = Curves.of(x, fs_hz)
     voices = Voices.of(curves)
     beats = Beats.find(x.shape[1], curves, voices)
-    quality = judge(x, fs_hz, Scene(curves, voices, beats), noise_threshold)
+    quality = judge(x, fs_hz, Scene(curves, voices, beats), float(config.noise_threshold))
     best = max(score for score, _ in quality[1])
-    if len(beats.peaks) == 0 or best < min_signal_quality:
+    if len(beats.peaks) == 0 or best < config.min_signal_quality:
         return _silent(quality)
     rr_ms = np.diff(beats.peaks) * (1000.0 / fs_hz)
     unlike = np.array(unlike_the_usual(curves, voices, beats.places), dtype=bool)
-    hrv_told = enable_hrv and len(rr_ms) > 0
-    limits = (min_heart_rate, max_heart_rate)
-    rhythm_told = enable_anomaly_detection and beats.confidence >= RHYTHM_CONFIDENCE
+    hrv_told = config.enable_hrv and len(rr_ms) > 0
+    limits = (float(config.min_heart_rate), float(config.max_heart_rate))
+    rhythm_told = config.enable_anomaly_detection and beats.confidence >= RHYTHM_CONFIDENCE
     return {
         "heart_rate": 60_000.0 / float(rr_ms.mean()) if len(rr_ms) else math.nan,
         "rr_ms": rr_ms,

@@ -4,50 +4,36 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import repeat
 
 from ..errors import ECGError, NativeError
-from ..kernel import RawItem, Signal
+from ..kernel import RawAnalysis, Signal, T
+from ..types import ECGAnalysisConfig
 from .analysis import analyze
 
 
 def analyze_batch(
     signals: Sequence[Signal],
-    fs_hz: float,
-    enable_hrv: bool,
-    enable_anomaly_detection: bool,
-    min_heart_rate: float,
-    max_heart_rate: float,
-    noise_threshold: float,
-    min_signal_quality: float,
-) -> list[RawItem]:
+    config: ECGAnalysisConfig,
+    tell: Callable[[RawAnalysis | ECGError, float], T],
+) -> list[T]:
     """Analyse each as `analyze` does; an error stands in the place of its result."""
-    one = partial(
-        _one,
-        fs_hz=fs_hz,
-        enable_hrv=enable_hrv,
-        enable_anomaly_detection=enable_anomaly_detection,
-        min_heart_rate=min_heart_rate,
-        max_heart_rate=max_heart_rate,
-        noise_threshold=noise_threshold,
-        min_signal_quality=min_signal_quality,
-    )
     workers = min(len(signals), os.cpu_count() or 1)
     if workers < 2:
-        return [one(signal) for signal in signals]
+        return [tell(*_one(signal, config)) for signal in signals]
     # Imported here: callers without a batch need not pay for it.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(workers, thread_name_prefix="ecg") as pool:
-        return list(pool.map(one, signals))
+        found = pool.map(_one, signals, repeat(config))
+        return [tell(*one) for one in found]
 
 
-def _one(signal: Signal, **options: Any) -> RawItem:
+def _one(signal: Signal, config: ECGAnalysisConfig) -> tuple[RawAnalysis | ECGError, float]:
     start = time.perf_counter()
     try:
-        found = analyze(signal, **options)
+        found = analyze(signal, config)
     except ECGError as error:
         return error, 0.0
     except Exception as error:
