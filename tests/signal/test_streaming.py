@@ -35,12 +35,11 @@ def streamed(x: np.ndarray, fs_hz: float, size: int, use_ffi: bool = True) -> li
 
 
 def taken_until_refused(stream: StreamingAnalyzer, x: np.ndarray, size: int) -> int:
-    """How many samples the stream took before it refused a chunk as one in microvolts."""
+    """How many samples the stream took before it refused a chunk."""
     for start in range(0, x.shape[1], size):
         try:
             stream.push(x[:, start : start + size])
-        except InvalidSignalError as error:
-            assert "microvolts" in str(error)
+        except InvalidSignalError:
             return start
     raise AssertionError("nothing was refused")
 
@@ -167,6 +166,8 @@ def test_microvolts_are_refused_after_three_blocks(
     stream = StreamingAnalyzer(360.0, leads, use_ffi=use_ffi)
     taken = taken_until_refused(stream, wrong, size)
     assert taken == (0 if size == 7200 else 2159 // size * size)
+    with pytest.raises(InvalidSignalError, match="microvolts"):
+        stream.push(wrong)
     for start in range(0, 3600, 40):
         stream.push(millivolts[:, start : start + 40])
     stream.flush()
@@ -209,13 +210,13 @@ def test_each_field_of_the_configuration_is_honoured_or_refused() -> None:
 def test_without_anomalies_no_beat_is_premature(
     strip: Callable[..., np.ndarray], use_ffi: bool
 ) -> None:
-    x = strip([*range(200, 4000, 400), 4000, 4240, 4800], 5500)
+    x = strip([*range(200, 4000, 400), 4040, 4600, 5000], 5500)
     premature = []
     for asked in (True, False):
         config = ECGAnalysisConfig(enable_anomaly_detection=asked, enable_hrv=False)
         stream = StreamingAnalyzer(500.0, config=config, use_ffi=use_ffi)
         premature.append([beat.index for beat in stream.push(x) + stream.flush() if beat.premature])
-    assert premature == [[4240], []]
+    assert premature == [[4040], []]
 
 
 def test_an_hour_takes_no_more_memory_than_a_minute(strip_mv: np.ndarray) -> None:
