@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,10 @@ class StreamingAnalyzer:
         return self._beats(self._stream.flush())
 
     def _beats(self, raw: list[RawBeat]) -> list[Beat]:
-        return [Beat(*rest, premature and self._tells_premature) for *rest, premature in raw]
+        beats = [Beat(*one) for one in raw]
+        if self._tells_premature:
+            return beats
+        return [replace(beat, premature=False) for beat in beats]
 
 
 def _require_honoured(config: ECGAnalysisConfig | None, fs_hz: float) -> None:
