@@ -1,7 +1,9 @@
 """Beats of a stream against those of the whole recording: agreement, delay, time and memory.
 
 The peer has no stream: sleepecg is asked again each half second about the last ten seconds, and
-held against sleepecg on the whole recording.
+held against sleepecg on the whole recording. Its rows vary by a percent or two from run to run:
+sleepecg 0.6.0 answers the same samples differently as memory happens to be (26 of 720 windows of
+LUDB, each asked six times with other arrays made in between); ours did not.
 
 $ python -m benchmarks.streaming [--database NAME]
 """
