@@ -11,6 +11,7 @@ NAMES = (
     "fit_detector",
     "quality_auc",
     "signal_speed",
+    "streaming",
     "filters",
     "instructions",
     "startup",

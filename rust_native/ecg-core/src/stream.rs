@@ -4,15 +4,19 @@
 //! stream is cut, the detector of whole recordings looks at them, and beats that are old enough to
 //! be told, and not yet too old to be told in time, are given. Memory and time a sample are bounded.
 
+mod past;
+mod swings;
+
 use crate::curves::{Curves, count, step_at};
 use crate::error::Error;
 use crate::leads::{Leads, Sample};
 use crate::order::median_of;
-use crate::reductions::highest;
 use crate::rpeaks::{Beats, probability, require_rate_of_analysis};
 use crate::scratch::{empty, leftover};
 use crate::voices::Voices;
+use past::Past;
 use std::collections::VecDeque;
+use swings::Swings;
 
 /// What is kept and looked at, s.
 const WINDOW_S: f64 = 10.0;
@@ -25,13 +29,11 @@ const MOST_AGE_S: f64 = 0.5;
 /// With less signal than this only sure beats are given, s, and what is sure, log-odds.
 const EARLY_S: f64 = 0.8;
 const EARLY_ODDS: f64 = 2.5;
+/// What is less sure waits for the last look that is in time, log-odds: in noise the next samples
+/// often refute it.
+const DOUBTFUL_ODDS: f64 = 1.0;
 /// No two beats are nearer, s.
 const REFRACTORY_S: f64 = 0.2;
-/// Blocks from which a lead's say in the vote is told, s, and how many: half an hour.
-const BLOCK_S: f64 = 2.0;
-const BLOCKS: usize = 900;
-/// At the live end of the curves they still change, s.
-const UNSETTLED_S: f64 = 0.25;
 /// Intervals from which the rate is told.
 const RECENT: usize = 8;
 /// Part of the usual interval below which a beat is premature.
@@ -65,6 +67,7 @@ pub struct Stream {
     last: Option<u64>,
     intervals_ms: VecDeque<f64>,
     past: Past,
+    swings: Swings,
 }
 
 /// Durations in recorded samples.
@@ -94,6 +97,14 @@ impl Grid {
             early: samples(EARLY_S),
         }
     }
+
+    /// Whether a beat is old enough to be told, not too old, and sure enough for its age.
+    fn may_tell(&self, index: u64, odds: f64, now: u64, least_age: u64) -> bool {
+        let in_time = index + least_age <= now && now <= index + self.most_age;
+        let last_look = least_age == 0 || now + self.hop as u64 > index + self.most_age;
+        let sure = odds >= DOUBTFUL_ODDS || last_look;
+        in_time && sure && (now >= self.early || odds >= EARLY_ODDS)
+    }
 }
 
 impl Stream {
@@ -117,18 +128,21 @@ impl Stream {
             last: None,
             intervals_ms: VecDeque::new(),
             past: Past::of(leads),
+            swings: Swings::of(leads, grid.fs_hz),
         }
     }
 
     /// Take the next samples and give the beats that can be told now.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of leads; nothing is taken then.
+    /// [`Error::Shape`] for another number of leads, [`Error::Implausible`] where most of the last
+    /// ten seconds swing further than any heart's; nothing is taken then.
     pub fn push<S: Sample>(&mut self, x: &Leads<S>) -> Result<Vec<Beat>, Error> {
         if x.count() != self.rows.len() {
             let (len, leads) = (x.data().len(), self.rows.len());
             return Err(Error::Shape { len, leads, samples: x.samples() });
         }
+        self.swings.take(x)?;
         let (mut beats, mut taken) = (Vec::new(), 0);
         while taken < x.samples() {
             let until_look = self.grid.hop - self.rows[0].len() % self.grid.hop;
@@ -162,9 +176,8 @@ impl Stream {
         let found = self.found();
         for (peak, odds) in found.peaks.iter().zip(found.odds.iter()) {
             let index = self.start + *peak as u64;
-            let in_time = index + least_age <= now && now <= index + self.grid.most_age;
-            let sure = now >= self.grid.early || *odds >= EARLY_ODDS;
-            if in_time && sure && self.last.is_none_or(|last| last + self.grid.refractory < index) {
+            let told = self.last.is_some_and(|last| index <= last + self.grid.refractory);
+            if !told && self.grid.may_tell(index, *odds, now, least_age) {
                 beats.push(self.told(index, *odds));
             }
         }
@@ -227,59 +240,6 @@ impl Stream {
         let old = self.rows[0].len().saturating_sub(room);
         self.rows.iter_mut().for_each(|row| drop(row.drain(..old)));
         self.start += old as u64;
-    }
-}
-
-/// Height and mean of the slope energy, by block, of the last half hour.
-#[derive(Debug)]
-struct Past {
-    maxima: Vec<VecDeque<f64>>,
-    means: Vec<VecDeque<f64>>,
-    /// Blocks so far.
-    learnt: u64,
-    levels: Vec<f64>,
-    averages: Vec<f64>,
-}
-
-impl Past {
-    fn of(leads: usize) -> Self {
-        let blocks = || vec![VecDeque::new(); leads];
-        let zeros = || vec![0.0; leads];
-        Self { maxima: blocks(), means: blocks(), learnt: 0, levels: zeros(), averages: zeros() }
-    }
-
-    /// Take in the blocks that have settled since the last look.
-    fn learn(&mut self, curves: &Curves, start: u64) {
-        let block = count(BLOCK_S, curves.fs_hz);
-        let first = (start / curves.step as u64) as usize;
-        let settled = first + curves.samples - count(UNSETTLED_S, curves.fs_hz).min(curves.samples);
-        while (self.learnt as usize + 1) * block <= settled {
-            let from = self.learnt as usize * block - first;
-            for lead in 0..curves.leads {
-                self.remember(lead, &curves.energy(lead)[from..from + block]);
-            }
-            self.learnt += 1;
-        }
-    }
-
-    fn remember(&mut self, lead: usize, energy: &[f32]) {
-        let (maxima, means) = (&mut self.maxima[lead], &mut self.means[lead]);
-        if maxima.len() == BLOCKS {
-            maxima.pop_front();
-            means.pop_front();
-        }
-        maxima.push_back(highest(energy));
-        means.push_back(energy.iter().map(|v| f64::from(*v)).sum::<f64>() / energy.len() as f64);
-        let mut sorted = empty();
-        sorted.extend(maxima.iter().copied());
-        self.levels[lead] = median_of(&mut sorted);
-        self.averages[lead] = means.iter().sum::<f64>() / means.len() as f64;
-    }
-
-    fn voices(&self) -> Voices {
-        let mut levels = empty();
-        levels.extend_from_slice(&self.levels);
-        Voices::weighed(levels, &self.averages)
     }
 }
 
@@ -352,6 +312,6 @@ mod tests {
         let mut stream = Stream::new(FS_HZ, 2).unwrap();
         stream.push(&Leads::new(&x, 2, 30_000).unwrap()).unwrap();
         assert!(stream.rows.iter().all(|row| row.capacity() <= 2 * 5000));
-        assert!(stream.past.maxima.iter().all(|blocks| blocks.len() <= BLOCKS));
+        assert!(stream.past.maxima.iter().all(|blocks| blocks.len() <= 900));
     }
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from .kernel import RawBeat
 from .types import BackendName, ECGAnalysisConfig, _plain
 
 __all__ = ["Beat", "StreamingAnalyzer"]
+
+# Fields of the configuration that mean something to a stream.
+HONOURED = ("sampling_rate", "enable_anomaly_detection", "enable_hrv")
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,20 @@ class StreamingAnalyzer:
     on how the stream is cut into chunks; memory and time a sample are bounded. What only later
     signal shows (a weak beat in a gap) is not given.
 
+    Of `config` a stream honours `sampling_rate`, which must be `fs_hz`, and
+    `enable_anomaly_detection`: without it no beat is `premature`. `enable_hrv` asks for nothing
+    that a `Beat` has. The others are limits of an analysis that a stream does not make (rhythm,
+    noise and quality of a whole recording); any other value than their default is refused.
+
     Args:
         fs_hz: samples per second, 100 to 2000.
         leads: rows of each chunk; several are judged together.
-        config: its `sampling_rate` must be `fs_hz`; the rest is for whole recordings.
+        config: as above; None for the defaults.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
 
     Raises:
-        ConfigError: a parameter is out of bounds or rates differ.
+        ConfigError: a parameter is out of bounds, rates differ, or `config` has a value that a
+            stream cannot honour.
     """
 
     def __init__(
@@ -69,7 +78,8 @@ class StreamingAnalyzer:
         """Begin at the first sample."""
         self._fs_hz = checks.sampling_rate(fs_hz, analysis=True)
         self._leads = checks.integer(leads, "leads", 1, checks.MOST_LEADS)
-        _require_rate(config, self._fs_hz)
+        _require_honoured(config, self._fs_hz)
+        self._tells_premature = config is None or bool(config.enable_anomaly_detection)
         kernel, self._backend = choose(use_ffi)
         self._stream = kernel.open_stream(self._fs_hz, self._leads)
 
@@ -85,8 +95,12 @@ class StreamingAnalyzer:
             chunk: `(samples,)` for one lead, or `(leads, samples)`, mV, of any length, also none.
 
         Raises:
-            InvalidSignalError: NaN, infinities, beyond 1000 mV, or another number of leads; the
-                stream then is as it was before.
+            InvalidSignalError: NaN, infinities, beyond 1000 mV, or another number of leads; or,
+                as a block of 2 s ends, that every lead that moves swings by more than 50 mV in
+                three or more of the last five blocks (in most of them, if the chunk is longer):
+                `analyze` refuses such a recording as one in microvolts or ADU. Nothing of the
+                chunk is taken, and the stream goes on with the next one, or with the same one
+                corrected; `flush` forgets what was taken in a wrong unit.
         """
         if _is_empty(chunk):
             return []
@@ -96,14 +110,21 @@ class StreamingAnalyzer:
                 f"chunk has {len(signal)} leads, the stream has {self._leads}: give it as "
                 f"({self._leads}, samples)"
             )
-        return _beats(self._stream.push(signal))
+        return self._beats(self._stream.push(signal))
 
     def flush(self) -> list[Beat]:
         """End the stream: give the beats of its last half second, and begin anew."""
-        return _beats(self._stream.flush())
+        return self._beats(self._stream.flush())
+
+    def _beats(self, raw: list[RawBeat]) -> list[Beat]:
+        beats = [Beat(*one) for one in raw]
+        if self._tells_premature:
+            return beats
+        return [replace(beat, premature=False) for beat in beats]
 
 
-def _require_rate(config: ECGAnalysisConfig | None, fs_hz: float) -> None:
+def _require_honoured(config: ECGAnalysisConfig | None, fs_hz: float) -> None:
+    """Refuse what a stream would have to ignore."""
     if config is None:
         return
     if not isinstance(config, ECGAnalysisConfig):
@@ -112,6 +133,14 @@ def _require_rate(config: ECGAnalysisConfig | None, fs_hz: float) -> None:
         raise ConfigError(
             f"config has a sampling_rate of {config.sampling_rate:g} Hz, the stream {fs_hz:g} Hz"
         )
+    usual = ECGAnalysisConfig(sampling_rate=config.sampling_rate)
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name not in HONOURED and value != getattr(usual, field.name):
+            raise ConfigError(
+                f"a stream cannot honour {field.name}={value!r}, only {', '.join(HONOURED)}: leave "
+                "it at its default, or analyze the whole recording with it"
+            )
 
 
 def _is_empty(chunk: ArrayLike) -> bool:
@@ -119,7 +148,3 @@ def _is_empty(chunk: ArrayLike) -> bool:
     if isinstance(chunk, np.ndarray):
         return chunk.ndim in (1, 2) and chunk.shape[-1] == 0
     return isinstance(chunk, (list, tuple)) and len(chunk) == 0
-
-
-def _beats(raw: list[RawBeat]) -> list[Beat]:
-    return [Beat(*beat) for beat in raw]
