@@ -193,7 +193,7 @@ fn extremum(curves: &Curves, voices: &Voices, at: usize) -> usize {
 #[must_use]
 pub fn r_peak(curves: &Curves, voices: &Voices, at: usize) -> usize {
     // Of every lead: the best four may change from one stretch to the next, and the peak with them.
-    let (start, heights) = heights(curves, voices, at, voices.heard.len());
+    let (start, heights) = heights(curves, voices, at, voices.peak_leads.len());
     let strong = STRONG * heights[first_highest(&heights)];
     let is_top = |i: usize| {
         heights[i] >= strong
@@ -209,21 +209,21 @@ fn heights(curves: &Curves, voices: &Voices, at: usize, best: usize) -> (usize, 
     let start = at.saturating_sub(reach);
     let end = (at + reach + 1).min(curves.samples);
     let mut heights = zeros(end - start);
-    for (lead, gain) in voices.heard.iter().zip(voices.gains.iter()).take(best) {
+    for lead in voices.peak_leads.iter().take(best) {
         for (sum, v) in heights.iter_mut().zip(&curves.qrs(*lead)[start..end]) {
-            *sum += gain * (v * v);
+            *sum += v * v;
         }
     }
     (start, heights)
 }
 
-/// Weighted sum of the leads' squared QRS bands.
+/// Squared length of the vector that the QRS bands are the parts of.
 #[must_use]
 pub fn height(curves: &Curves, voices: &Voices, at: usize) -> f32 {
     let mut sum = 0.0;
-    for (lead, gain) in voices.heard.iter().zip(voices.gains.iter()) {
+    for lead in voices.peak_leads.iter() {
         let v = curves.qrs(*lead)[at];
-        sum += gain * (v * v);
+        sum += v * v;
     }
     sum
 }

@@ -7,6 +7,9 @@ use crate::scratch::{Buffer, empty};
 /// Below this a curve is silent, mV.
 pub const FLOOR_MV: f64 = 1e-6;
 const VOTERS: usize = 4;
+/// A lead with this part of the best one's weight shows where peaks are, as it was recorded: were
+/// leads weighed there, a peak would move from one extremum to another as the weights do.
+const CLEAR: f64 = 0.4;
 
 /// How much each lead says, and at which level its beats are.
 #[derive(Debug)]
@@ -17,10 +20,8 @@ pub struct Voices {
     pub levels: Buffer<f64>,
     /// The leads whose shapes are compared, best first.
     pub voters: Buffer<usize>,
-    /// The leads that say anything, best first.
-    pub heard: Buffer<usize>,
-    /// What makes the squared QRS bands of these comparable.
-    pub gains: Buffer<f32>,
+    /// The leads whose bands show where in a beat its peak is, best first.
+    pub peak_leads: Buffer<usize>,
 }
 
 impl Voices {
@@ -50,30 +51,25 @@ impl Voices {
                 *weight /= total;
             }
         }
-        let (mut heard, mut voters): (Buffer<usize>, Buffer<usize>) = (empty(), empty());
+        let mut heard: Buffer<usize> = empty();
         heard.extend((0..weights.len()).filter(|lead| weights[*lead] > 0.0));
         heard.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
+        let (mut voters, mut peak_leads) = (empty(), empty());
         voters.extend(heard.iter().copied().take(VOTERS));
-        let gains = gains_of(&heard, &weights, &levels);
-        Self { weights, levels, voters, heard, gains }
+        let clear = |lead: &usize| weights[*lead] >= CLEAR * weights[heard[0]];
+        peak_leads.extend(heard.iter().copied().take_while(clear));
+        Self { weights, levels, voters, peak_leads }
     }
 
     /// One lead by itself.
     #[must_use]
     pub fn alone(&self, lead: usize) -> Self {
         let (mut weights, mut levels) = (empty(), empty());
-        let (mut heard, mut voters) = (empty(), empty());
+        let (mut voters, mut peak_leads) = (empty(), empty());
         weights.extend((0..self.weights.len()).map(|other| f64::from(u8::from(other == lead))));
         levels.extend_from_slice(&self.levels);
-        heard.push(lead);
         voters.push(lead);
-        let gains = gains_of(&heard, &weights, &levels);
-        Self { weights, levels, voters, heard, gains }
+        peak_leads.push(lead);
+        Self { weights, levels, voters, peak_leads }
     }
-}
-
-fn gains_of(heard: &[usize], weights: &[f64], levels: &[f64]) -> Buffer<f32> {
-    let mut gains = empty();
-    gains.extend(heard.iter().map(|lead| (weights[*lead] / levels[*lead].powi(2)) as f32));
-    gains
 }

@@ -27,6 +27,9 @@ REFINE_S = 0.060
 # Part of the highest squared band that makes an extremum the R peak if it comes first.
 STRONG = 0.5
 VOTERS = 4
+# A lead with this part of the best one's weight shows where peaks are, as it was recorded: were
+# leads weighed there, a peak would move from one extremum to another as the weights do.
+CLEAR = 0.4
 
 # Points of a beat's shape, and their distance.
 POINTS = 16
@@ -93,17 +96,11 @@ class Voices:
         return Voices(weights, self.levels, [lead])
 
     @property
-    def heard(self) -> list[int]:
-        """The leads that say anything, best first."""
+    def peak_leads(self) -> list[int]:
+        """The leads whose bands show where in a beat its peak is, best first."""
         loudest = sorted(range(len(self.weights)), key=lambda lead: -self.weights[lead])
-        return [lead for lead in loudest if self.weights[lead] > 0.0]
-
-    @property
-    def gains(self) -> list[np.float32]:
-        """What makes the squared QRS bands of the leads heard comparable."""
-        levels = [max(self.levels[lead], FLOOR_MV) for lead in self.heard]
-        pairs = zip(self.heard, levels, strict=True)
-        return [np.float32(self.weights[lead] / (level * level)) for lead, level in pairs]
+        least = CLEAR * max(self.weights, default=0.0)
+        return [lead for lead in loudest if self.weights[lead] > 0.0 and self.weights[lead] >= least]
 
 
 def level_of(curve: Floats32, fs_hz: float) -> float:
@@ -318,11 +315,11 @@ def _near(x: Floats32, at: Places, reach: int) -> Floats32:
 
 
 def height(curves: Curves, voices: Voices, best: int | None = None) -> Floats32:
-    """Weighted sum of the squared QRS bands of all leads, or of the best, `(samples,)`."""
+    """Squared length of the vector of QRS bands of the clear leads, or the best, `(samples,)`."""
     total = np.zeros(curves.samples, dtype=np.float32)
-    for lead, gain in list(zip(voices.heard, voices.gains, strict=True))[:best]:
+    for lead in voices.peak_leads[:best]:
         qrs = curves.qrs[lead]
-        total += gain * (qrs * qrs)
+        total += qrs * qrs
     return total
 
 
