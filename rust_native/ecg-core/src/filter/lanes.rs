@@ -14,7 +14,14 @@ pub(crate) type Lanes<T> = [T; LANES];
 
 /// The type in which the recursion runs.
 pub(crate) trait Real:
-    Sample + Pooled + Runs + Turns + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+    Sample
+    + Pooled
+    + Runs
+    + Turns
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
 {
     /// States below this become zero, before subnormal numbers slow the processor down.
     const FLOOR: Self;

@@ -2,7 +2,6 @@
 
 use super::lanes::{LANES, Lanes};
 use super::zero_phase::BLOCK;
-use crate::simd;
 
 /// One block of each lane, a lane after the other.
 pub(super) type Pieces<T> = [[T; BLOCK]; LANES];
@@ -29,32 +28,21 @@ impl Turns for f32 {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn turn_in(pieces: &Pieces<f32>, steps: &mut [Lanes<f32>]) -> usize {
-        let Some(machine) = x86::machine() else { return 0 };
-        let tiles = steps.as_chunks_mut::<LANES>().0;
-        for (i, tile) in tiles.iter_mut().enumerate() {
-            let rows = std::array::from_fn(|lane| &pieces[lane].as_chunks::<LANES>().0[i]);
-            x86::turn(machine, rows, |columns, first| {
-                for (k, column) in columns.into_iter().enumerate() {
-                    tile[first + 4 * k] = pulp::cast(column);
-                }
-            });
+        match x86::machine() {
+            Some(x86::Machine::Wide(machine)) => x86::wide_in(machine, pieces, steps),
+            Some(x86::Machine::Narrow(machine)) => x86::narrow_in(machine, pieces, steps),
+            None => 0,
         }
-        tiles.len() * LANES
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn turn_out(steps: &[Lanes<f32>], pieces: &mut Pieces<f32>) -> usize {
-        let Some(machine) = x86::machine() else { return 0 };
-        let tiles = steps.as_chunks::<LANES>().0;
-        for (i, tile) in tiles.iter().enumerate() {
-            x86::turn(machine, tile.each_ref(), |columns, first| {
-                for (k, column) in columns.into_iter().enumerate() {
-                    pieces[first + 4 * k].as_chunks_mut::<LANES>().0[i] = pulp::cast(column);
-                }
-            });
+        match x86::machine() {
+            Some(x86::Machine::Wide(machine)) => x86::wide_out(machine, steps, pieces),
+            Some(x86::Machine::Narrow(machine)) => x86::narrow_out(machine, steps, pieces),
+            None => 0,
         }
-        tiles.len() * LANES
     }
 }
 
@@ -104,55 +92,5 @@ pub(super) fn to_pieces<T: Turns>(steps: &[Lanes<T>], lanes: usize, pieces: &mut
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{LANES, simd};
-    use core::arch::x86_64::__m512;
-    use pulp::core_arch::x86::Avx512f;
-    use pulp::x86::V4;
-
-    #[inline(always)]
-    pub(super) fn machine() -> Option<V4> {
-        (simd::path() == simd::Path::Avx512).then(V4::try_new).flatten()
-    }
-
-    /// Sixteen rows of sixteen as columns. No loops: the vectors stay in registers.
-    #[inline(always)]
-    pub(super) fn turn(machine: V4, rows: [&[f32; LANES]; LANES], put: impl FnMut([__m512; 4], usize)) {
-        let m = machine.avx512f;
-        let four = |k: usize| ones(m, [0, 1, 2, 3].map(|i| pulp::cast(*rows[4 * k + i])));
-        let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (four(0), four(1));
-        let ([c0, c1, c2, c3], [d0, d1, d2, d3]) = (four(2), four(3));
-        let mut put = put;
-        put(fours(m, [a0, b0, c0, d0]), 0);
-        put(fours(m, [a1, b1, c1, d1]), 1);
-        put(fours(m, [a2, b2, c2, d2]), 2);
-        put(fours(m, [a3, b3, c3, d3]), 3);
-    }
-
-    /// Columns of four rows within each four values: of columns 0, 4, 8 and 12, of 1, 5, …
-    #[inline(always)]
-    fn ones(m: Avx512f, [a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
-        let pair = |a, b| (pulp::cast(a), pulp::cast(b));
-        let (ab, cd) = pair(m._mm512_unpacklo_ps(a, b), m._mm512_unpacklo_ps(c, d));
-        let (ef, gh) = pair(m._mm512_unpackhi_ps(a, b), m._mm512_unpackhi_ps(c, d));
-        [
-            pulp::cast(m._mm512_unpacklo_pd(ab, cd)),
-            pulp::cast(m._mm512_unpackhi_pd(ab, cd)),
-            pulp::cast(m._mm512_unpacklo_pd(ef, gh)),
-            pulp::cast(m._mm512_unpackhi_pd(ef, gh)),
-        ]
-    }
-
-    /// The same with four values in place of one.
-    #[inline(always)]
-    fn fours(m: Avx512f, [a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
-        let (ab, cd) = (m._mm512_shuffle_f32x4::<0x88>(a, b), m._mm512_shuffle_f32x4::<0x88>(c, d));
-        let (ef, gh) = (m._mm512_shuffle_f32x4::<0xdd>(a, b), m._mm512_shuffle_f32x4::<0xdd>(c, d));
-        [
-            m._mm512_shuffle_f32x4::<0x88>(ab, cd),
-            m._mm512_shuffle_f32x4::<0x88>(ef, gh),
-            m._mm512_shuffle_f32x4::<0xdd>(ab, cd),
-            m._mm512_shuffle_f32x4::<0xdd>(ef, gh),
-        ]
-    }
-}
+#[path = "turn_x86.rs"]
+mod x86;

@@ -16,7 +16,7 @@ use crate::simd::{self, Kernel};
 
 const EDGE_S: f64 = 2.5;
 /// Steps that stay in the first-level cache while they are filled, filtered and read out.
-pub(super) const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 256;
 /// Up to so many leads are cut into stretches, and no shorter than this.
 const FEW_LEADS: usize = 3;
 const LEAST_STRETCH: usize = 64;
