@@ -13,7 +13,7 @@ pub(crate) trait Machine<T>: Copy {
     type Whole: Machine<T>;
     /// Vectors of a step.
     const PARTS: usize;
-    /// Registers there are.
+    /// Registers that hold a vector each.
     const REGISTERS: usize;
     fn whole(self) -> Self::Whole;
     /// The steps as vectors.
@@ -30,7 +30,7 @@ pub(crate) trait Task<T> {
     fn call<M: Machine<T>>(self, machine: M);
 }
 
-/// Run `task` on the machine of the path in use.
+/// Run `task` on the machine of the path in use, which [`simd::force`] has seen to be there.
 pub(crate) trait Runs: Sized {
     fn run<W: Task<Self>>(task: W);
 }
@@ -41,7 +41,6 @@ pub(crate) trait Runs: Sized {
 struct Portable;
 
 #[cfg(not(target_arch = "x86_64"))]
-
 impl<T: Copy + Add<Output = T> + Sub<Output = T> + Mul<Output = T>> Machine<T> for Portable {
     type Vector = [T; 4];
     type Whole = Several<Self, 4>;
@@ -272,6 +271,7 @@ macro_rules! runs {
                             machine.vectorize(On { machine, task, kind });
                         }
                     }
+                    // SSE2, which every x86-64 has.
                     simd::Path::Portable => {
                         if let Some(machine) = x86::V1::try_new() {
                             simd::vectorize(On { machine, task, kind });

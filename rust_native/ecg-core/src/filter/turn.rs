@@ -11,11 +11,11 @@ const QUAD: usize = 4;
 
 /// A type whose blocks can be turned.
 pub(crate) trait Turns: Copy + Default {
-    /// The first vectors' worth of steps from their pieces (or the reverse) by the shuffles of a
-    /// path: how many steps are done.
+    /// As many of the steps from their pieces as shuffles of registers can do: how many that is.
     fn turn_in(_pieces: &Pieces<Self>, _steps: &mut [Lanes<Self>]) -> usize {
         0
     }
+
     /// The reverse.
     fn turn_out(_steps: &[Lanes<Self>], _pieces: &mut Pieces<Self>) -> usize {
         0
