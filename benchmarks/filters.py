@@ -51,7 +51,7 @@ def mean_us(call: Callable[[], object]) -> float:
 
 def main() -> None:
     print_header(
-        f"12 leads x {SAMPLES} float32 with out=, CPU time of one thread, {ROUNDS} rounds of {CALLS} calls",
+        f"12 leads x {SAMPLES} float32 with out=, CPU time, n={ROUNDS} of {CALLS} calls",
         ("scipy", "soxr"),
     )
     for case in cases():
