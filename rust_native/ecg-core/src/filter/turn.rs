@@ -94,3 +94,25 @@ pub(super) fn to_pieces<T: Turns>(steps: &[Lanes<T>], lanes: usize, pieces: &mut
 #[cfg(target_arch = "x86_64")]
 #[path = "turn_x86.rs"]
 mod x86;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_of_any_length_is_turned_and_turned_back() {
+        let value = |lane: usize, step: usize| (lane * BLOCK + step) as f32;
+        let pieces: Pieces<f32> =
+            std::array::from_fn(|lane| std::array::from_fn(|step| value(lane, step)));
+        for len in [0, 1, 3, 4, 15, 16, 17, 250, BLOCK] {
+            let mut steps = vec![[0.0; LANES]; len];
+            to_steps(&pieces, LANES, &mut steps);
+            let mut back = [[0.0; BLOCK]; LANES];
+            to_pieces(&steps, LANES, &mut back);
+            for lane in 0..LANES {
+                assert!((0..len).all(|step| steps[step][lane] == value(lane, step)), "{len}");
+                assert_eq!(back[lane][..len], pieces[lane][..len], "{len}");
+            }
+        }
+    }
+}
