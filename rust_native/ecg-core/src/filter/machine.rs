@@ -96,13 +96,13 @@ pub(crate) struct Several<M, const N: usize>(M);
 
 impl<T, M: Machine<T>, const N: usize> Machine<T> for Several<M, N> {
     type Vector = [M::Vector; N];
-    type Whole = Self;
+    type Whole = M::Whole;
     const PARTS: usize = M::PARTS / N;
     const REGISTERS: usize = M::REGISTERS / N;
 
     #[inline(always)]
-    fn whole(self) -> Self {
-        self
+    fn whole(self) -> M::Whole {
+        self.0.whole()
     }
 
     #[inline(always)]
@@ -255,7 +255,7 @@ impl<T, M: Machine<T>, W: Task<T>> simd::Kernel for On<M, W, T> {
 }
 
 macro_rules! runs {
-    ($($kind:ty),*) => {$(
+    ($($kind:ty, $baseline:literal);*) => {$(
         impl Runs for $kind {
             fn run<W: Task<Self>>(task: W) {
                 let kind = std::marker::PhantomData::<$kind>;
@@ -274,6 +274,7 @@ macro_rules! runs {
                     // SSE2, which every x86-64 has.
                     simd::Path::Portable => {
                         if let Some(machine) = x86::V1::try_new() {
+                            let machine = Several::<_, $baseline>(machine);
                             simd::vectorize(On { machine, task, kind });
                         }
                     }
@@ -284,4 +285,5 @@ macro_rules! runs {
         }
     )*};
 }
-runs!(f32, f64);
+// A vector of two alone would wait for itself.
+runs!(f32, 1; f64, 2);
