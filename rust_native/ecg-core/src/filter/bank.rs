@@ -1,307 +1,274 @@
 //! Recursive sections over lanes: all of them advance by one sample.
 //!
-//! The sections of a bank run in one loop with their states in registers, so that the latency of
-//! one hides behind the arithmetic of the others.
+//! The sections of a bank run in one loop with their states in registers. Each takes what the one
+//! before it gave a sample ago, so that none waits for another: what bounds the loop is the number
+//! of additions, not how long a chain of them takes.
 
 use super::design::{Design, HighPair, LowPair};
-use super::lanes::{LANES, Lanes, Real, add, flushed, mul, sub};
-use crate::simd::{self, Kernel};
+use super::lanes::{LANES, Lanes, Real, flush, mul};
+use super::machine::{Machine, Task};
+use std::cell::Cell;
 
-/// Most states that a [`Bank`] has.
-pub(crate) const MAX_STATES: usize = 10;
-/// With no more states than this, all lanes of a group fit into the registers of every path.
-const FEW_STATES: usize = 2;
+/// Most sections and most states that a [`Bank`] has.
+const MAX_SECTIONS: usize = 5;
+pub(crate) const MAX_STATES: usize = 2 * MAX_SECTIONS;
 
-/// `H` high-pass pairs, `L` low-pass pairs, `N` notches and `O` first-order high- and low-passes.
+/// `H` high-pass pairs, `O` first-order high- and low-passes, `N` notches and `L` low-pass pairs,
+/// in this order.
 #[derive(Clone, Copy)]
 pub(crate) struct Bank<T, const H: usize, const L: usize, const N: usize, const O: usize> {
-    sections: Sections<T, H, L, N, O>,
-    state: State<Lanes<T>, H, L, N, O>,
-}
-
-#[derive(Clone, Copy)]
-struct Sections<T, const H: usize, const L: usize, const N: usize, const O: usize> {
-    high: [[T; 2]; H],
-    low: [[T; 2]; L],
-    notch: [[T; 3]; N],
-    first: [[T; 2]; O],
-}
-
-#[derive(Clone, Copy)]
-struct State<V, const H: usize, const L: usize, const N: usize, const O: usize> {
-    high: [[V; 2]; H],
-    low: [[V; 2]; L],
-    low_sum: [V; L],
-    notch: [[V; 2]; N],
-    first: [[V; 2]; O],
-}
-
-impl<V: Copy, const H: usize, const L: usize, const N: usize, const O: usize> State<V, H, L, N, O> {
-    #[inline(always)]
-    fn all(value: V) -> Self {
-        Self {
-            high: [[value; 2]; H],
-            low: [[value; 2]; L],
-            low_sum: [value; L],
-            notch: [[value; 2]; N],
-            first: [[value; 2]; O],
-        }
-    }
-}
-
-impl<T: Copy, const H: usize, const L: usize, const N: usize, const O: usize>
-    State<Lanes<T>, H, L, N, O>
-{
-    /// The states of lanes `part * W` and on.
-    #[inline(always)]
-    fn part<const W: usize>(&self, part: usize) -> State<[T; W], H, L, N, O> {
-        let own = |all: &Lanes<T>| all.as_chunks().0[part];
-        let pair = |all: &[Lanes<T>; 2]| [own(&all[0]), own(&all[1])];
-        State {
-            high: std::array::from_fn(|i| pair(&self.high[i])),
-            low: std::array::from_fn(|i| pair(&self.low[i])),
-            low_sum: std::array::from_fn(|i| own(&self.low_sum[i])),
-            notch: std::array::from_fn(|i| pair(&self.notch[i])),
-            first: std::array::from_fn(|i| pair(&self.first[i])),
-        }
-    }
-
-    /// Put them back.
-    #[inline(always)]
-    fn put<const W: usize>(&mut self, part: usize, from: &State<[T; W], H, L, N, O>) {
-        let put = |all: &mut Lanes<T>, own: [T; W]| all.as_chunks_mut().0[part] = own;
-        for k in 0..2 {
-            (0..H).for_each(|i| put(&mut self.high[i][k], from.high[i][k]));
-            (0..L).for_each(|i| put(&mut self.low[i][k], from.low[i][k]));
-            (0..N).for_each(|i| put(&mut self.notch[i][k], from.notch[i][k]));
-            (0..O).for_each(|i| put(&mut self.first[i][k], from.first[i][k]));
-        }
-        (0..L).for_each(|i| put(&mut self.low_sum[i], from.low_sum[i]));
-    }
-}
-
-impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize>
-    Sections<T, H, L, N, O>
-{
-    /// All but the low-pass pairs.
-    #[inline(always)]
-    fn enter<const W: usize>(&self, state: &mut State<[T; W], H, L, N, O>, x: [T; W]) -> [T; W] {
-        let mut y = x;
-        for (&[pull, damping], [slope, level]) in self.high.iter().zip(&mut state.high) {
-            let push = mul(sub(y, *level), pull);
-            y = sub(push, mul(*slope, damping));
-            *level = add(*level, *slope);
-            *slope = add(*slope, y);
-        }
-        for (&[pull, pole], [level, last]) in self.first.iter().zip(&mut state.first) {
-            let rest = sub(y, *level);
-            *level = add(*level, mul(rest, pull));
-            let w = add(rest, mul(*last, pole));
-            y = add(w, *last);
-            *last = w;
-        }
-        for (&[a1, a2, b1], [w1, w2]) in self.notch.iter().zip(&mut state.notch) {
-            let w = sub(sub(y, mul(*w2, a2)), mul(*w1, a1));
-            y = add(add(w, *w2), mul(*w1, b1));
-            *w2 = *w1;
-            *w1 = w;
-        }
-        y
-    }
-
-    /// The low-pass pairs.
-    #[inline(always)]
-    fn leave<const W: usize>(&self, state: &mut State<[T; W], H, L, N, O>, x: [T; W]) -> [T; W] {
-        let mut y = x;
-        let lows = self.low.iter().zip(&mut state.low).zip(&mut state.low_sum);
-        for ((&[a1, a2], [w1, w2]), last_sum) in lows {
-            let w = sub(sub(y, mul(*w2, a2)), mul(*w1, a1));
-            let sum = add(w, *w1);
-            y = add(sum, *last_sum);
-            *last_sum = sum;
-            *w2 = *w1;
-            *w1 = w;
-        }
-        y
-    }
+    coefficients: [[T; 3]; MAX_SECTIONS],
+    /// Two of each section.
+    states: [Lanes<T>; MAX_STATES],
 }
 
 impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Bank<T, H, L, N, O> {
-    const ZERO: Lanes<T> = [T::ZERO; LANES];
+    const SECTIONS: usize = H + O + N + L;
     /// Number of states.
-    pub(crate) const STATES: usize = 2 * (H + L + N + O);
+    pub(crate) const STATES: usize = 2 * Self::SECTIONS;
 
     pub(crate) fn new(high: &[HighPair], low: &[LowPair], design: &Design) -> Self {
         let notch = design.notch.unwrap_or_default();
         let (pull, pole) = design.first_order.unwrap_or_default();
-        let mut sections = Sections {
-            high: [[T::ZERO; 2]; H],
-            low: [[T::ZERO; 2]; L],
-            notch: [[T::from_f64(notch.a1), T::from_f64(notch.a2), T::from_f64(notch.b1)]; N],
-            first: [[T::from_f64(pull), T::from_f64(pole)]; O],
-        };
-        for (target, pair) in sections.high.iter_mut().zip(high) {
-            *target = [T::from_f64(pair.pull), T::from_f64(pair.damping)];
+        let highs = high.iter().map(|pair| [pair.pull, pair.damping, 0.0]);
+        let middle = [[pull, pole, 0.0]; O].into_iter().chain([[notch.a1, notch.a2, notch.b1]; N]);
+        let lows = low.iter().map(|pair| [pair.a1, pair.a2, 0.0]);
+        let mut coefficients = [[T::ZERO; 3]; MAX_SECTIONS];
+        for (target, section) in coefficients.iter_mut().zip(highs.chain(middle).chain(lows)) {
+            *target = section.map(T::from_f64);
         }
-        for (target, pair) in sections.low.iter_mut().zip(low) {
-            *target = [T::from_f64(pair.a1), T::from_f64(pair.a2)];
-        }
-        Self { sections, state: State::all(Self::ZERO) }
+        Self { coefficients, states: [[T::ZERO; LANES]; MAX_STATES] }
     }
 
-    /// Run over `steps` in place, from the last to the first if `backwards`, `W` lanes at a time.
-    #[inline(always)]
-    fn run<const W: usize>(&mut self, steps: &mut [Lanes<T>], lanes: usize, backwards: bool) {
-        for part in 0..LANES / W {
-            if part * W >= lanes {
-                break;
-            }
-            if backwards {
-                self.run_part::<W>(steps.iter_mut().rev(), part);
-            } else {
-                self.run_part::<W>(steps.iter_mut(), part);
-            }
-        }
-        self.flush();
-    }
-
-    /// Lanes `part * W` and on. A step enters while the one before it leaves, so that neither
-    /// waits for the other.
-    #[inline(always)]
-    fn run_part<'a, const W: usize>(
-        &mut self,
-        mut steps: impl Iterator<Item = &'a mut Lanes<T>>,
-        part: usize,
-    ) {
-        let sections = self.sections;
-        let mut state = self.state.part::<W>(part);
-        if L == 0 {
-            for step in steps {
-                let own = &mut step.as_chunks_mut().0[part];
-                *own = sections.enter(&mut state, *own);
-            }
-        } else if let Some(first) = steps.next() {
-            let mut last = &mut first.as_chunks_mut().0[part];
-            let mut between = sections.enter(&mut state, *last);
-            for step in steps {
-                let own = &mut step.as_chunks_mut().0[part];
-                *last = sections.leave(&mut state, between);
-                between = sections.enter(&mut state, *own);
-                last = own;
-            }
-            *last = sections.leave(&mut state, between);
-        }
-        self.state.put(part, &state);
-    }
-
-    #[inline(always)]
-    fn flush(&mut self) {
-        let state = &mut self.state;
-        for pairs in [&mut state.high[..], &mut state.low, &mut state.notch, &mut state.first] {
-            for [a, b] in pairs {
-                (*a, *b) = (flushed(*a), flushed(*b));
-            }
-        }
-        for (sum, [w1, w2]) in state.low_sum.iter_mut().zip(&state.low) {
-            *sum = add(*w1, *w2);
-        }
+    /// Run over the first `lanes` lanes of `steps` in place, from the last to the first if
+    /// `backwards`.
+    pub(crate) fn pass(&mut self, steps: &mut [Lanes<T>], lanes: usize, backwards: bool) {
+        T::run(Pass { bank: self, steps, lanes, backwards });
     }
 
     /// Take the steady state of a constant input and give the constant output.
     pub(crate) fn settle(&mut self, x: &Lanes<T>) -> Lanes<T> {
-        self.load(&[Self::ZERO; MAX_STATES]);
-        let state = &mut self.state;
-        if let Some([_, level]) = state.high.first_mut() {
-            *level = *x;
-            return Self::ZERO;
+        self.states = [[T::ZERO; LANES]; MAX_STATES];
+        if H > 0 {
+            self.states[1] = *x;
+            return [T::ZERO; LANES];
         }
-        if let Some([level, _]) = state.first.first_mut() {
-            *level = *x;
-            return Self::ZERO;
+        if O > 0 {
+            self.states[0] = *x;
+            return [T::ZERO; LANES];
         }
-        let mut y = *x;
-        for (coefficients, [w1, w2]) in self.sections.notch.iter().zip(&mut state.notch) {
-            let [a1, a2, b1] = coefficients.map(Into::<f64>::into);
-            *w1 = mul(y, T::from_f64(1.0 / (1.0 + a1 + a2)));
-            *w2 = *w1;
-            y = mul(*w1, T::from_f64(2.0 + b1));
-        }
-        y
+        let [a1, a2, b1] = self.coefficients[0].map(Into::<f64>::into);
+        self.states[0] = mul(*x, T::from_f64(1.0 / (1.0 + a1 + a2)));
+        self.states[1] = self.states[0];
+        mul(self.states[0], T::from_f64(2.0 + b1))
     }
 
-    #[inline(always)]
-    fn each_state(&mut self, mut work: impl FnMut(&mut Lanes<T>)) {
-        let state = &mut self.state;
-        let pairs = state.high.iter_mut().chain(&mut state.low);
-        let pairs = pairs.chain(&mut state.notch).chain(&mut state.first);
-        pairs.flatten().for_each(&mut work);
-        for (sum, [w1, w2]) in state.low_sum.iter_mut().zip(&state.low) {
-            *sum = add(*w1, *w2);
-        }
-    }
-
-    pub(crate) fn save(&mut self) -> [Lanes<T>; MAX_STATES] {
-        let mut saved = [Self::ZERO; MAX_STATES];
-        let mut places = saved.iter_mut();
-        self.each_state(|state| {
-            if let Some(place) = places.next() {
-                *place = *state;
-            }
-        });
-        saved
+    pub(crate) fn save(&self) -> [Lanes<T>; MAX_STATES] {
+        self.states
     }
 
     pub(crate) fn load(&mut self, saved: &[Lanes<T>; MAX_STATES]) {
-        let mut values = saved.iter();
-        self.each_state(|state| *state = values.next().copied().unwrap_or(Self::ZERO));
-    }
-
-    /// Run with as many lanes at a time as keep all states in registers.
-    pub(crate) fn pass(&mut self, steps: &mut [Lanes<T>], lanes: usize, backwards: bool) {
-        let few = Self::STATES <= FEW_STATES;
-        match simd::path() {
-            _ if few => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> {
-                bank: self,
-                steps,
-                lanes,
-                backwards,
-            }),
-            simd::Path::Avx512 => simd::vectorize(Pass::<'_, _, 16, H, L, N, O> {
-                bank: self,
-                steps,
-                lanes,
-                backwards,
-            }),
-            simd::Path::Avx2 if T::IS_F32 => simd::vectorize(Pass::<'_, _, 8, H, L, N, O> {
-                bank: self,
-                steps,
-                lanes,
-                backwards,
-            }),
-            _ => simd::vectorize(Pass::<'_, _, 4, H, L, N, O> {
-                bank: self,
-                steps,
-                lanes,
-                backwards,
-            }),
-        }
+        self.states = *saved;
     }
 }
 
-struct Pass<'a, T, const W: usize, const H: usize, const L: usize, const N: usize, const O: usize> {
+struct Pass<'a, T, const H: usize, const L: usize, const N: usize, const O: usize> {
     bank: &'a mut Bank<T, H, L, N, O>,
     steps: &'a mut [Lanes<T>],
     lanes: usize,
     backwards: bool,
 }
 
-impl<T: Real, const W: usize, const H: usize, const L: usize, const N: usize, const O: usize> Kernel
-    for Pass<'_, T, W, H, L, N, O>
+impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize> Task<T>
+    for Pass<'_, T, H, L, N, O>
 {
-    type Output = ();
+    #[inline(always)]
+    fn call<M: Machine<T>>(mut self, machine: M) {
+        self.on_best(machine);
+        self.bank.states.as_flattened_mut().iter_mut().for_each(flush);
+    }
+}
+
+impl<T: Real, const H: usize, const L: usize, const N: usize, const O: usize>
+    Pass<'_, T, H, L, N, O>
+{
+    #[inline(always)]
+    fn on_best<M: Machine<T>>(&mut self, machine: M) {
+        if H + O + N + L == 1 {
+            // One section alone waits for itself: all lanes of it side by side hide that.
+            self.on(machine.whole());
+        } else {
+            self.on(machine);
+        }
+    }
 
     #[inline(always)]
-    fn call(self) {
-        self.bank.run::<W>(self.steps, self.lanes, self.backwards);
+    fn on<M: Machine<T>>(&mut self, machine: M) {
+        let coefficients = self.bank.coefficients.map(|section| section.map(|c| machine.splat(c)));
+        let steps = Cell::from_mut(M::vectors(self.steps)).as_slice_of_cells();
+        let states = M::vectors(&mut self.bank.states);
+        for part in 0..(self.lanes * M::PARTS).div_ceil(LANES) {
+            let state = |k: usize| states[k * M::PARTS + part];
+            let mut sections = Sections::<T, M, H, L, N, O>::new(machine, coefficients, state);
+            let steps = steps.iter().skip(part).step_by(M::PARTS);
+            if self.backwards {
+                sections.run(steps.rev());
+            } else {
+                sections.run(steps);
+            }
+            for k in 0..Bank::<T, H, L, N, O>::STATES {
+                states[k * M::PARTS + part] = sections.states[k / 2][k % 2];
+            }
+        }
+    }
+}
+
+/// The sections of a bank with some of its lanes.
+struct Sections<T, M: Machine<T>, const H: usize, const L: usize, const N: usize, const O: usize> {
+    machine: M,
+    coefficients: [[M::Vector; 3]; MAX_SECTIONS],
+    states: [[M::Vector; 2]; MAX_SECTIONS],
+    /// Sum of the two states of a low-pass, which its last step has added up already.
+    sums: [M::Vector; MAX_SECTIONS],
+    /// What each section is to take next; at last, what comes out.
+    between: [M::Vector; MAX_SECTIONS + 1],
+}
+
+impl<T: Real, M: Machine<T>, const H: usize, const L: usize, const N: usize, const O: usize>
+    Sections<T, M, H, L, N, O>
+{
+    const SECTIONS: usize = H + O + N + L;
+    /// How many steps the last section is behind the first: none where registers are too few for
+    /// what lies between the sections.
+    const BEHIND: usize = if M::REGISTERS < 32 { 0 } else { Self::SECTIONS - 1 };
+
+    #[inline(always)]
+    fn new(
+        machine: M,
+        coefficients: [[M::Vector; 3]; MAX_SECTIONS],
+        state: impl Fn(usize) -> M::Vector,
+    ) -> Self {
+        let states: [_; MAX_SECTIONS] = std::array::from_fn(|k| [state(2 * k), state(2 * k + 1)]);
+        let sums = states.map(|[a, b]| machine.add(a, b));
+        Self { machine, coefficients, states, sums, between: [states[0][0]; MAX_SECTIONS + 1] }
+    }
+
+    /// Each section one step behind the one before it, if there are registers for that.
+    #[inline(always)]
+    fn run<'a>(&mut self, steps: impl ExactSizeIterator<Item = &'a Cell<M::Vector>> + Clone)
+    where
+        M::Vector: 'a,
+    {
+        let count = steps.len();
+        let (mut ahead, mut late) = (steps.clone(), steps);
+        for tick in 0..Self::BEHIND {
+            self.partly(tick, count, &mut ahead, &mut late);
+        }
+        for (step, place) in ahead.by_ref().zip(late.by_ref()) {
+            place.set(self.tick(step.get(), 0, Self::SECTIONS));
+        }
+        for tick in Self::BEHIND.max(count)..count + Self::BEHIND {
+            self.partly(tick, count, &mut ahead, &mut late);
+        }
+    }
+
+    /// A tick in which some sections have nothing to take, before the first step or after the last.
+    #[inline(always)]
+    fn partly<'a>(
+        &mut self,
+        tick: usize,
+        count: usize,
+        ahead: &mut impl Iterator<Item = &'a Cell<M::Vector>>,
+        late: &mut impl Iterator<Item = &'a Cell<M::Vector>>,
+    ) where
+        M::Vector: 'a,
+    {
+        let x = ahead.next().map_or(self.between[0], Cell::get);
+        let y = self.tick(x, (tick + 1).saturating_sub(count), Self::SECTIONS.min(tick + 1));
+        if tick >= Self::BEHIND
+            && let Some(place) = late.next()
+        {
+            place.set(y);
+        }
+    }
+
+    /// One step of sections `from..to`.
+    #[inline(always)]
+    fn tick(&mut self, x: M::Vector, from: usize, to: usize) -> M::Vector {
+        self.between[0] = x;
+        let given = self.between;
+        self.advance::<0>(&given, from, to);
+        self.advance::<1>(&given, from, to);
+        self.advance::<2>(&given, from, to);
+        self.advance::<3>(&given, from, to);
+        self.advance::<4>(&given, from, to);
+        self.between[Self::SECTIONS]
+    }
+
+    /// One step of section `K` if it is one of `from..to`. The number is a constant, so that no
+    /// state is looked up in memory.
+    #[inline(always)]
+    fn advance<const K: usize>(
+        &mut self,
+        given: &[M::Vector; MAX_SECTIONS + 1],
+        from: usize,
+        to: usize,
+    ) {
+        if K < Self::SECTIONS && from <= K && K < to {
+            let x = if Self::BEHIND > 0 { given[K] } else { self.between[K] };
+            self.between[K + 1] = self.section(K, x);
+        }
+    }
+
+    #[inline(always)]
+    fn section(&mut self, k: usize, x: M::Vector) -> M::Vector {
+        if k < H {
+            self.high(k, x)
+        } else if k < H + O {
+            self.first_order(k, x)
+        } else if k < H + O + N {
+            self.notch(k, x)
+        } else {
+            self.low(k, x)
+        }
+    }
+
+    #[inline(always)]
+    fn high(&mut self, k: usize, x: M::Vector) -> M::Vector {
+        let (m, [pull, damping, _], [slope, level]) =
+            (self.machine, self.coefficients[k], self.states[k]);
+        let push = m.mul(m.sub(x, level), pull);
+        let y = m.sub(push, m.mul(slope, damping));
+        self.states[k] = [m.add(slope, y), m.add(level, slope)];
+        y
+    }
+
+    #[inline(always)]
+    fn first_order(&mut self, k: usize, x: M::Vector) -> M::Vector {
+        let (m, [pull, pole, _], [level, last]) =
+            (self.machine, self.coefficients[k], self.states[k]);
+        let rest = m.sub(x, level);
+        let w = m.add(rest, m.mul(last, pole));
+        self.states[k] = [m.add(level, m.mul(rest, pull)), w];
+        m.add(w, last)
+    }
+
+    #[inline(always)]
+    fn notch(&mut self, k: usize, x: M::Vector) -> M::Vector {
+        let (m, [a1, a2, b1], [w1, w2]) = (self.machine, self.coefficients[k], self.states[k]);
+        let w = m.sub(m.sub(x, m.mul(w2, a2)), m.mul(w1, a1));
+        self.states[k] = [w, w1];
+        m.add(m.add(w, w2), m.mul(w1, b1))
+    }
+
+    #[inline(always)]
+    fn low(&mut self, k: usize, x: M::Vector) -> M::Vector {
+        let (m, [a1, a2, _], [w1, w2]) = (self.machine, self.coefficients[k], self.states[k]);
+        let w = m.sub(m.sub(x, m.mul(w2, a2)), m.mul(w1, a1));
+        let sum = m.add(w, w1);
+        let y = m.add(sum, self.sums[k]);
+        self.sums[k] = sum;
+        self.states[k] = [w, w1];
+        y
     }
 }

@@ -96,9 +96,9 @@ impl<T: Real> Cascade<T> {
     }
 
     /// The states of the first bank.
-    pub(crate) fn save(&mut self) -> [Lanes<T>; MAX_STATES] {
+    pub(crate) fn save(&self) -> [Lanes<T>; MAX_STATES] {
         let zero = [[T::ZERO; LANES]; MAX_STATES];
-        self.banks[0].as_mut().map_or(zero, |any| with_bank!(any, bank => bank.save()))
+        self.banks[0].as_ref().map_or(zero, |any| with_bank!(any, bank => bank.save()))
     }
 
     /// Replace the states of the first bank.

@@ -1,5 +1,7 @@
 //! One value for each of sixteen leads (or stretches of a lead), and the arithmetic on them.
 
+use super::machine::Runs;
+use super::turn::Turns;
 use crate::leads::Sample;
 use crate::scratch::Pooled;
 use std::ops::{Add, Mul, Sub};
@@ -12,7 +14,14 @@ pub(crate) type Lanes<T> = [T; LANES];
 
 /// The type in which the recursion runs.
 pub(crate) trait Real:
-    Sample + Pooled + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+    Sample
+    + Pooled
+    + Runs
+    + Turns
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
 {
     /// States below this become zero, before subnormal numbers slow the processor down.
     const FLOOR: Self;
@@ -26,20 +35,14 @@ impl Real for f64 {
     const FLOOR: Self = 1e-100;
 }
 
-macro_rules! lanewise {
-    ($name:ident, $op:tt) => {
-        #[inline(always)]
-        pub(crate) fn $name<T: Real, const W: usize>(a: [T; W], b: [T; W]) -> [T; W] {
-            let mut out = a;
-            for i in 0..W {
-                out[i] = a[i] $op b[i];
-            }
-            out
-        }
-    };
+#[inline(always)]
+pub(crate) fn add<T: Real, const W: usize>(a: [T; W], b: [T; W]) -> [T; W] {
+    let mut out = a;
+    for i in 0..W {
+        out[i] = a[i] + b[i];
+    }
+    out
 }
-lanewise!(add, +);
-lanewise!(sub, -);
 
 #[inline(always)]
 pub(crate) fn mul<T: Real, const W: usize>(a: [T; W], by: T) -> [T; W] {
@@ -51,10 +54,7 @@ pub(crate) fn mul<T: Real, const W: usize>(a: [T; W], by: T) -> [T; W] {
 }
 
 #[inline(always)]
-pub(crate) fn flushed<T: Real>(mut a: Lanes<T>) -> Lanes<T> {
-    for v in &mut a {
-        let small = *v < T::FLOOR && *v > T::ZERO - T::FLOOR;
-        *v = if small { T::ZERO } else { *v };
-    }
-    a
+pub(crate) fn flush<T: Real>(state: &mut T) {
+    let small = *state < T::FLOOR && *state > T::ZERO - T::FLOOR;
+    *state = if small { T::ZERO } else { *state };
 }

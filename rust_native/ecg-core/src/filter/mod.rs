@@ -8,6 +8,8 @@ mod cascade;
 mod design;
 mod joints;
 mod lanes;
+mod machine;
+mod turn;
 mod zero_phase;
 
 use crate::error::Error;

@@ -9,13 +9,14 @@ use super::cascade::Cascade;
 use super::design::Design;
 use super::joints::Joints;
 use super::lanes::{LANES, Lanes, Real};
+use super::turn::{self, Pieces};
 use crate::leads::{Leads, Sample};
 use crate::scratch;
 use crate::simd::{self, Kernel};
 
 const EDGE_S: f64 = 2.5;
 /// Steps that stay in the first-level cache while they are filled, filtered and read out.
-pub(super) const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 256;
 /// Up to so many leads are cut into stretches, and no shorter than this.
 const FEW_LEADS: usize = 3;
 const LEAST_STRETCH: usize = 64;
@@ -121,25 +122,35 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
         let steps = self.plan.steps;
         let mut memory = scratch::leftover::<T>(steps * LANES);
         let (lanes, _) = memory.as_chunks_mut::<LANES>();
+        // Lanes that are none stay zero.
+        let mut pieces = scratch::zeros::<T>(BLOCK * LANES);
+        let Some(pieces) = pieces.as_chunks_mut().0.first_chunk_mut() else { return };
         if self.plan.stretches == 1 {
-            self.forwards(cascade, lanes);
-            self.backwards(cascade, lanes, |start, block| self.drain(start, block, level, out));
+            self.forwards(cascade, lanes, pieces);
+            self.backwards(cascade, lanes, |start, block| {
+                self.drain(start, block, pieces, level, out);
+            });
         } else {
             let joints = Joints::new(cascade, steps);
-            let end = self.forwards(cascade, lanes);
+            let end = self.forwards(cascade, lanes, pieces);
             joints.add(&self.plan, &end, false, lanes);
             let end = self.backwards(cascade, lanes, |_, _| ());
             joints.add(&self.plan, &end, true, lanes);
             for (i, block) in lanes.chunks_mut(BLOCK).enumerate() {
-                self.drain(i * BLOCK, block, level, out);
+                self.drain(i * BLOCK, block, pieces, level, out);
             }
         }
     }
 
     /// Fill and filter; the states at the end.
-    fn forwards(&self, mut cascade: Cascade<T>, lanes: &mut [Lanes<T>]) -> [Lanes<T>; MAX_STATES] {
+    fn forwards(
+        &self,
+        mut cascade: Cascade<T>,
+        lanes: &mut [Lanes<T>],
+        pieces: &mut Pieces<T>,
+    ) -> [Lanes<T>; MAX_STATES] {
         for (i, block) in lanes.chunks_mut(BLOCK).enumerate() {
-            self.fill(i * BLOCK, block);
+            simd::vectorize(Fill { group: self, start: i * BLOCK, pieces, block });
             if i == 0 {
                 cascade.settle(&self.first_of_each(block, false));
             }
@@ -178,17 +189,20 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
         first
     }
 
-    fn fill(&self, start: usize, block: &mut [Lanes<T>]) {
-        simd::vectorize(Fill { group: self, start, block });
-    }
-
     /// Hand the samples of a block over to the leads they belong to.
-    fn drain(&self, start: usize, block: &[Lanes<T>], level: Level, out: &mut [S]) {
+    fn drain(
+        &self,
+        start: usize,
+        block: &[Lanes<T>],
+        pieces: &mut Pieces<T>,
+        level: Level,
+        out: &mut [S],
+    ) {
         let Plan { samples, pad, stretches, .. } = self.plan;
         if stretches == 1 && start >= pad + samples {
             return;
         }
-        simd::vectorize(Drain { group: self, start, block, level, out });
+        simd::vectorize(Drain { group: self, start, block, pieces, level, out });
     }
 
     /// Samples of one lane from step `start` on, extended at both ends by their image in a point.
@@ -243,13 +257,11 @@ impl<S: Sample, T: Real> Group<'_, S, T> {
     }
 }
 
-/// Leads become lanes four at a time: what lies side by side in a step is copied as a whole.
-const QUAD: usize = 4;
-
 /// One block of steps from the rows they come from.
 struct Fill<'a, S, T> {
     group: &'a Group<'a, S, T>,
     start: usize,
+    pieces: &'a mut Pieces<T>,
     block: &'a mut [Lanes<T>],
 }
 
@@ -259,29 +271,10 @@ impl<S: Sample, T: Real> Kernel for Fill<'_, S, T> {
     #[inline(always)]
     fn call(self) {
         let (lanes, len) = (self.group.plan.lanes(), self.block.len());
-        let mut pieces = [[T::ZERO; BLOCK]; QUAD];
-        let mut turned = [[T::ZERO; QUAD]; BLOCK];
-        for quad in 0..LANES / QUAD {
-            if quad * QUAD >= lanes {
-                for step in &mut *self.block {
-                    step.as_chunks_mut::<QUAD>().0[quad] = [T::ZERO; QUAD];
-                }
-                continue;
-            }
-            for (i, piece) in pieces.iter_mut().enumerate() {
-                match quad * QUAD + i {
-                    lane if lane < lanes => self.group.read(lane, self.start, &mut piece[..len]),
-                    _ => piece.fill(T::ZERO),
-                }
-            }
-            let [a, b, c, d] = &pieces;
-            for ((((to, a), b), c), d) in turned.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *to = [*a, *b, *c, *d];
-            }
-            for (step, from) in self.block.iter_mut().zip(&turned) {
-                step.as_chunks_mut().0[quad] = *from;
-            }
+        for (lane, piece) in self.pieces.iter_mut().enumerate().take(lanes) {
+            self.group.read(lane, self.start, &mut piece[..len]);
         }
+        turn::to_steps(self.pieces, lanes, self.block);
     }
 }
 
@@ -290,6 +283,7 @@ struct Drain<'a, S, T> {
     group: &'a Group<'a, S, T>,
     start: usize,
     block: &'a [Lanes<T>],
+    pieces: &'a mut Pieces<T>,
     level: Level,
     out: &'a mut [S],
 }
@@ -300,19 +294,9 @@ impl<S: Sample, T: Real> Kernel for Drain<'_, S, T> {
     #[inline(always)]
     fn call(self) {
         let (lanes, len) = (self.group.plan.lanes(), self.block.len());
-        let mut pieces = [[T::ZERO; BLOCK]; QUAD];
-        let mut turned = [[T::ZERO; QUAD]; BLOCK];
-        for quad in 0..lanes.div_ceil(QUAD).min(LANES / QUAD) {
-            for (to, step) in turned.iter_mut().zip(self.block) {
-                *to = step.as_chunks().0[quad];
-            }
-            let [a, b, c, d] = &mut pieces;
-            for ((((from, a), b), c), d) in turned.iter().zip(a).zip(b).zip(c).zip(d) {
-                [*a, *b, *c, *d] = *from;
-            }
-            for (lane, piece) in (quad * QUAD..lanes).zip(&pieces) {
-                self.group.write(lane, self.start, self.level, &piece[..len], self.out);
-            }
+        turn::to_pieces(self.block, lanes, self.pieces);
+        for (lane, piece) in self.pieces.iter().enumerate().take(lanes) {
+            self.group.write(lane, self.start, self.level, &piece[..len], self.out);
         }
     }
 }

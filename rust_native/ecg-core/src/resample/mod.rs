@@ -61,6 +61,9 @@ pub(crate) struct Stretch {
     /// Sample before each place, and how far behind it the place lies; none if nothing changes.
     left: scratch::Buffer<usize>,
     weight: scratch::Buffer<f64>,
+    /// So many places from the first on have the sample before them at `2 i`: all but the last
+    /// where a rate is halved. They are read in pairs.
+    pairs: usize,
 }
 
 impl Stretch {
@@ -72,7 +75,8 @@ impl Stretch {
             left.extend((0..n_out).map(|i| (position(i) as usize).min(samples - 2)));
             weight.extend(left.iter().enumerate().map(|(i, left)| position(i) - *left as f64));
         }
-        Self { left, weight }
+        let pairs = left.iter().enumerate().take_while(|(i, left)| **left == 2 * i).count();
+        Self { left, weight, pairs }
     }
 
     pub(crate) fn is_identity(&self) -> bool {
@@ -85,8 +89,32 @@ impl Stretch {
                 *target = T::from_f64((*v).into());
             }
         }
-        let (left, weight) = (&self.left, &self.weight);
+        let (left, weight) = (&self.left[..], &self.weight[..]);
+        let pairs = self.pairs.min(out.len());
+        let (halved, out) = out.split_at_mut(pairs);
+        simd::vectorize(Paired { row, weight, out: halved });
+        let (left, weight) = (&left[pairs..], &weight[pairs..]);
         simd::vectorize(Between { row, left, weight, out });
+    }
+}
+
+/// Values between the two samples of each pair.
+struct Paired<'a, S, T> {
+    row: &'a [S],
+    weight: &'a [f64],
+    out: &'a mut [T],
+}
+
+impl<S: Sample, T: Sample> Kernel for Paired<'_, S, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let pairs = self.row.as_chunks::<2>().0;
+        for ((target, [start, end]), weight) in self.out.iter_mut().zip(pairs).zip(self.weight) {
+            let [start, end] = [(*start).into(), (*end).into()];
+            *target = T::from_f64(start + (end - start) * weight);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::leads::{Leads, Sample};
 use crate::scratch::{self, Pooled};
 use crate::simd::{self, Kernel};
 use std::f64::consts::PI;
-use std::ops::{Add, Mul};
+use std::ops::{Add, Mul, Sub};
 
 /// Largest integer of a ratio of rates.
 const MOST: usize = 20_000;
@@ -16,7 +16,7 @@ const BETA: f64 = 5.0;
 const LANES: usize = 16;
 const GROUPS: usize = 4;
 
-trait Real: Sample + Pooled + Add<Output = Self> + Mul<Output = Self> {}
+trait Real: Sample + Pooled + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
 impl Real for f32 {}
 impl Real for f64 {}
 
@@ -108,11 +108,25 @@ impl<T: Real> FilterBank<T> {
     fn read<S: Sample>(&self, row: &[S], out: &mut [S]) {
         let level = row[row.len() / 2];
         let (parts, length) = self.parted(row, level.into(), out.len());
+        let (mut taps, mut places) = (scratch::empty(), scratch::empty());
         for phase in 0..self.up {
-            let taps = &self.taps[phase * self.width..(phase + 1) * self.width];
-            let (start, out) = (self.starts[phase], out.get_mut(phase..).unwrap_or_default());
-            let source = Source { parts: &parts, length, down: self.down, start };
-            simd::vectorize(Weighted { source, taps, level, up: self.up, out });
+            self.terms(phase, length, &mut taps, &mut places);
+            let out = out.get_mut(phase..).unwrap_or_default();
+            let source = Source { parts: &parts, taps: &taps, places: &places };
+            simd::vectorize(Weighted { source, level, up: self.up, out });
+        }
+    }
+
+    /// The taps of a phase and where among the parts the samples for its first output lie. At an
+    /// integer ratio the sinc is zero at many samples: these are left out.
+    fn terms(&self, phase: usize, length: usize, taps: &mut Vec<T>, places: &mut Vec<usize>) {
+        taps.clear();
+        places.clear();
+        let start = self.starts[phase];
+        let row = &self.taps[phase * self.width..(phase + 1) * self.width];
+        for (k, tap) in row.iter().enumerate().filter(|(_, tap)| **tap != T::ZERO) {
+            taps.push(*tap);
+            places.push((start + k) % self.down * length + (start + k) / self.down);
         }
     }
 
@@ -175,7 +189,8 @@ impl<S: Sample, T: Real> Kernel for Picked<'_, S, T> {
     #[inline(always)]
     fn call(self) {
         let Self { row, every, level, out } = self;
-        let less = |v: S| T::from_f64(v.into() - level);
+        let level = T::from_f64(level);
+        let less = |v: S| T::from_f64(v.into()) - level;
         if every == 2 {
             // The rate of the model is half of a usual one: worth vectors.
             let (pairs, rest) = row.as_chunks::<2>();
@@ -193,44 +208,36 @@ impl<S: Sample, T: Real> Kernel for Picked<'_, S, T> {
     }
 }
 
-/// Where the samples for an output lie.
+/// What the outputs of one phase are made of.
 struct Source<'a, T> {
     parts: &'a [T],
-    length: usize,
-    down: usize,
-    start: usize,
+    taps: &'a [T],
+    places: &'a [usize],
 }
 
 impl<T: Real> Source<'_, T> {
-    /// [`GROUPS`] times [`LANES`] outputs of one phase.
+    /// [`GROUPS`] times [`LANES`] outputs from `first` on.
     #[inline(always)]
-    fn sums(&self, first: usize, taps: &[T]) -> [[T; LANES]; GROUPS] {
-        let mut sums = [[T::ZERO; LANES]; GROUPS];
-        let (mut part, mut place) = (self.start % self.down, first + self.start / self.down);
-        for tap in taps {
-            let from = part * self.length + place;
-            part += 1;
-            if part == self.down {
-                (part, place) = (0, place + 1);
-            }
-            // At an integer ratio the sinc is zero at many samples.
-            if *tap == T::ZERO {
-                continue;
-            }
-            let source = self.parts.get(from..from + GROUPS * LANES).unwrap_or_default();
-            let (groups, _) = source.as_chunks::<LANES>();
-            let Some([a, b, c, d]) = groups.first_chunk::<GROUPS>() else { continue };
-            let [e, f, g, h] = sums;
-            sums = [plus(e, a, *tap), plus(f, b, *tap), plus(g, c, *tap), plus(h, d, *tap)];
+    fn sums(&self, first: usize) -> [[T; LANES]; GROUPS] {
+        let parts = self.parts.get(first..).unwrap_or_default();
+        let zero = [T::ZERO; LANES];
+        let (mut a, mut b, mut c, mut d) = (zero, zero, zero, zero);
+        for (tap, place) in self.taps.iter().zip(self.places) {
+            let Some(values) = parts.get(*place..*place + GROUPS * LANES) else { break };
+            let (groups, _) = values.as_chunks::<LANES>();
+            let [e, f, g, h] = groups else { break };
+            a = plus(a, e, *tap);
+            b = plus(b, f, *tap);
+            c = plus(c, g, *tap);
+            d = plus(d, h, *tap);
         }
-        sums
+        [a, b, c, d]
     }
 }
 
 /// All outputs of one phase: every `up`-th of `out`.
 struct Weighted<'a, S, T> {
     source: Source<'a, T>,
-    taps: &'a [T],
     level: S,
     up: usize,
     out: &'a mut [S],
@@ -244,7 +251,7 @@ impl<S: Sample, T: Real> Kernel for Weighted<'_, S, T> {
         let level = self.level.into();
         let frames = self.out.chunks_mut(self.up * GROUPS * LANES);
         for (i, out) in frames.enumerate() {
-            let sums = self.source.sums(i * GROUPS * LANES, self.taps);
+            let sums = self.source.sums(i * GROUPS * LANES);
             let sums = sums.as_flattened();
             if self.up == 1 {
                 for (target, sum) in out.iter_mut().zip(sums) {
