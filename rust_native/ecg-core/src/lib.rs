@@ -43,4 +43,4 @@ pub use error::{Error, ErrorKind};
 pub use leads::{Leads, Sample};
 
 /// Version of the algorithms: it changes whenever a result may change.
-pub const ALGORITHM_VERSION: &str = "0.2.0";
+pub const ALGORITHM_VERSION: &str = "0.3.0";

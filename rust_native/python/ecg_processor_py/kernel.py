@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .errors import ECGError
 from .types import ECGAnalysisConfig
 
-ALGORITHM_VERSION = "0.2.0"
+ALGORITHM_VERSION = "0.3.0"
 
 # float32 or float64; a kernel answers in the dtype it was asked in.
 Signal = NDArray[np.floating[Any]]

@@ -19,13 +19,22 @@ def target(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], x: NDArray[An
     """
     if out is None:
         return np.empty(shape, dtype)
-    needed = f"out must be a C-contiguous, writable {np.dtype(dtype)} array of shape {shape}"
-    if not isinstance(out, np.ndarray):
-        raise ConfigError(f"{needed}, not {type(out).__name__}")
-    if out.shape != shape or out.dtype != dtype:
-        raise ConfigError(f"{needed}, not {out.dtype} of shape {out.shape}")
-    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
-        raise ConfigError(f"{needed}; this one is read-only or a strided view")
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        raise _unfit(out, shape, dtype)
+    flags = out.flags
+    if not (flags.c_contiguous and flags.writeable and flags.aligned):
+        raise _unfit(out, shape, dtype)
     if np.may_share_memory(out, x):
         raise ConfigError("out shares memory with x: give it memory of its own")
     return out
+
+
+def _unfit(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ConfigError:
+    """Told in words only now: naming a dtype takes longer than a small filter."""
+    given = "this one is read-only or a strided view"
+    if not isinstance(out, np.ndarray):
+        given = f"not {type(out).__name__}"
+    elif out.shape != shape or out.dtype != dtype:
+        given = f"not {out.dtype} of shape {out.shape}"
+    needed = f"out must be a C-contiguous, writable {np.dtype(dtype)} array of shape {shape}"
+    return ConfigError(f"{needed}, {given}")
