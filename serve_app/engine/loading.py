@@ -13,12 +13,18 @@ def refuse_missing_model(settings: Settings) -> None:
     """Say at once, without torch, that there is no such model.
 
     Raises:
-        CheckpointError: Settings name neither the demo nor anything that is there.
+        CheckpointError: Settings name neither the demo nor anything that is there, or break the
+            form hf:OWNER/NAME[@REVISION]. Whether the Hub has it, loading shows.
     """
     name = settings.model
-    if name != "demo" and not name.startswith("hf:") and not Path(name).exists():
+    if name.startswith("hf:"):
+        from serve_app.model.hub import HubName
+
+        HubName.parse(name)
+    elif name != "demo" and not Path(name).expanduser().exists():
         raise CheckpointError(
-            f"There is no model {name!r}: neither 'demo' nor a file or directory."
+            f"There is no model {name!r}: neither 'demo' nor a file or directory.",
+            hint="A repository of the Hub is named hf:OWNER/NAME or hf:OWNER/NAME@REVISION.",
         )
 
 
@@ -32,11 +38,7 @@ def load_engine(settings: Settings) -> Engine:
     from serve_app.engine.torch_engine import TorchEngine
     from serve_app.model.checkpoints import load_model
 
-    loaded = load_model(settings.model)
-    wanted = settings.model_revision
-    if wanted is not None and not loaded.sha256.startswith(wanted):
-        raise CheckpointError(
-            f"The model's revision is {loaded.revision}, not {wanted} as settings ask.",
-            hint="Serve the files of that revision, or change ECG_MODEL_REVISION.",
-        )
+    loaded = load_model(
+        settings.model, revision=settings.model_revision, timeout_s=settings.request_timeout_s
+    )
     return TorchEngine(loaded, threads=settings.model_threads)
