@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from serve_app.cli_model import model_app
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
@@ -31,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(model_app, name="model")
 _out = Console(highlight=False, soft_wrap=True)
 _told = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -66,7 +68,10 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to bind to [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind to [8000].")] = None,
     profile: Annotated[Profile | None, typer.Option(help="[graph]")] = None,
-    model: Annotated[str | None, typer.Option(help="`demo`, a directory or a .pt [demo].")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="`demo`, a directory, a .pt, hf:OWNER/NAME[@REVISION] [demo]."),
+    ] = None,
 ) -> None:
     """Serve here, in the foreground, until SIGTERM."""
     with _errors_told():

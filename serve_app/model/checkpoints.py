@@ -20,7 +20,7 @@ from .network import EcgFmBackbone, EcgFmClassifier
 from .sources import Located, locate_model
 from .stored import BODY, HEAD, StoredModel, own_tensor, read_stored
 
-__all__ = ["LoadedModel", "load_backbone", "load_model", "require_revision"]
+__all__ = ["LoadedModel", "load_any", "load_backbone", "load_model", "require_revision"]
 
 Network = TypeVar("Network", EcgFmBackbone, EcgFmClassifier)
 
@@ -83,7 +83,7 @@ def load_model(
         loaded = LoadedModel(name or "demo", sha256[:12], sha256, "demo", demo, model)
     else:
         located = locate_model(str(source), revision=revision, timeout_s=timeout_s)
-        loaded = _load_classifier(located, name)
+        loaded = _classifier(located, read_stored(located.weights, located.sha256), name)
     require_revision(loaded, revision)
     return loaded
 
@@ -113,12 +113,30 @@ def load_backbone(
         loaded = LoadedModel(demo.name, demo.revision, demo.sha256, "demo", True, network)
     else:
         located = locate_model(str(source), head=False, revision=revision, timeout_s=timeout_s)
-        stored = read_stored(located.weights, located.sha256)
-        body = {key.removeprefix(BODY): tensor for key, tensor in stored.weights.items()
-                if not key.startswith(HEAD)}  # fmt: skip
-        loaded = _loaded(name, located, stored, _fill(EcgFmBackbone, stored.config, body))
+        loaded = _backbone(located, read_stored(located.weights, located.sha256), name)
     require_revision(loaded, revision)
     return loaded
+
+
+def load_any(
+    source: str | Path, *, revision: str | None = None
+) -> LoadedModel[EcgFmClassifier] | LoadedModel[EcgFmBackbone]:
+    """Load a classifier where there is a head, else the backbone; arguments as for both.
+
+    Raises:
+        CheckpointError: as ``load_backbone``.
+    """
+    if str(source) == "demo":
+        return load_model(source, revision=revision)
+    located = locate_model(str(source), head=False, revision=revision)
+    stored = read_stored(located.weights, located.sha256)
+    if stored.has_head:
+        classifier = _classifier(located, stored, None)
+        require_revision(classifier, revision)
+        return classifier
+    backbone = _backbone(located, stored, None)
+    require_revision(backbone, revision)
+    return backbone
 
 
 def require_revision(loaded: LoadedModel[Network], wanted: str | None) -> None:
@@ -142,8 +160,9 @@ def require_revision(loaded: LoadedModel[Network], wanted: str | None) -> None:
     )
 
 
-def _load_classifier(located: Located, name: str | None) -> LoadedModel[EcgFmClassifier]:
-    stored = read_stored(located.weights, located.sha256)
+def _classifier(
+    located: Located, stored: StoredModel, name: str | None
+) -> LoadedModel[EcgFmClassifier]:
     if not stored.has_head:
         raise CheckpointError(
             "The checkpoint has no classification head: it is a pretrained encoder.",
@@ -151,6 +170,17 @@ def _load_classifier(located: Located, name: str | None) -> LoadedModel[EcgFmCla
         )
     model = _fill(EcgFmClassifier, stored.config, stored.weights)
     return _loaded(name, located, stored, model)
+
+
+def _backbone(
+    located: Located, stored: StoredModel, name: str | None
+) -> LoadedModel[EcgFmBackbone]:
+    body = {
+        key.removeprefix(BODY): tensor
+        for key, tensor in stored.weights.items()
+        if not key.startswith(HEAD)
+    }
+    return _loaded(name, located, stored, _fill(EcgFmBackbone, stored.config, body))
 
 
 def _fill(cls: type[Network], config: EcgFmConfig, weights: Mapping[str, Tensor]) -> Network:

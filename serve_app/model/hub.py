@@ -135,7 +135,9 @@ def fetch(
             raise told(error, name) from error
         return kept
     needed = files_of_repository(names, head)
-    return _described([_download(name, file, commit, waits, force) for file in needed], commit)
+    files = [_download(name, file, commit, waits, force) for file in needed]
+    _remember(name, commit)  # now, so that it never stands for files that are not here
+    return _described(files, commit)
 
 
 def _ask(name: HubName, waits_s: float) -> tuple[str, list[str]]:
@@ -144,7 +146,6 @@ def _ask(name: HubName, waits_s: float) -> tuple[str, list[str]]:
     commit = str(info.sha)
     if not _COMMIT.fullmatch(commit):
         raise ValueError("no commit")
-    _remember(name, commit)
     return commit, [file.rfilename for file in info.siblings or []]
 
 
@@ -166,7 +167,7 @@ def _download(name: HubName, file: str, commit: str, waits_s: float, force: bool
 
 
 def _refuse_damaged(path: Path) -> None:
-    """Check a small file; the large ones, known by their SHA-256, are checked when they are read."""
+    """Check a small file; large ones, known by their SHA-256, are checked when they are read."""
     known = _known_hash(path)
     if known is not None and _COMMIT.fullmatch(known) and _git_hash(path) != known:
         raise CheckpointError(

@@ -21,9 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["is_unreachable", "told"]
 
+_NO_ROOM = (
+    "There is no room on the disk for the files of the Hub.",
+    "Free some, or have HF_HOME name a larger disk.",
+)
+_MAY_NOT_WRITE = (
+    "The cache of the Hub's files cannot be written to.",
+    "Have HF_HOME name a folder that this process may write to.",
+)
 # EFBIG is what a limit on the size of files gives.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MAY_NOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_OF_THE_DISK = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_ROOM) | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS), _MAY_NOT_WRITE
+)
 _ACCESS = "Set HF_TOKEN to a token that may read it; for a gated one, ask for access on the Hub."
 _AGAIN = "Check the connection and HF_ENDPOINT, and try again; what is complete is kept."
 
@@ -53,30 +62,23 @@ def told(error: Exception, name: "HubName") -> CheckpointError:
             f"The cache does not hold {name}, and HF_HUB_OFFLINE forbids to ask the Hub.",
             hint=f"Fetch it first, with the same HF_HOME: ecg-serve model pull {name}",
         )
-    if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
-        return CheckpointError(
-            f"There is no room on the disk for {name}.",
-            hint="Free some, or have HF_HOME name a larger disk.",
-        )
-    if isinstance(cause, OSError) and cause.errno in _MAY_NOT_WRITE:
-        return CheckpointError(
-            "The cache of the Hub's files cannot be written to.",
-            hint="Have HF_HOME name a folder that this process may write to.",
-        )
+    if isinstance(cause, OSError) and cause.errno in _OF_THE_DISK:
+        return CheckpointError(*_OF_THE_DISK[cause.errno])
     if "Consistency check failed" in str(cause) or isinstance(cause, httpx2.RemoteProtocolError):
-        return CheckpointError(f"The download of {name} was cut short.", hint=_AGAIN)
-    if is_unreachable(cause):
-        return CheckpointError(
-            f"The Hub cannot be reached, and the cache does not hold {name}.", hint=_AGAIN
-        )
-    return CheckpointError(f"The download of {name} failed: {type(cause).__name__}.", hint=_AGAIN)
+        detail = f"The download of {name} was cut short."
+    elif is_unreachable(cause):
+        detail = f"The Hub cannot be reached, and the cache does not hold {name}."
+    else:
+        detail = f"The download of {name} failed: {type(cause).__name__}."
+    return CheckpointError(detail, hint=_AGAIN)
 
 
 def _innermost(error: Exception) -> Exception:
     """The library wraps what it met where it found nothing in its cache either."""
-    while isinstance(error, LocalEntryNotFoundError | ValueError) and isinstance(
-        error.__cause__, Exception
-    ):
+    while not isinstance(error, HfHubHTTPError):
+        wraps = isinstance(error, LocalEntryNotFoundError | ValueError)
+        if not wraps or not isinstance(error.__cause__, Exception):
+            break
         error = error.__cause__
     return error
 

@@ -7,6 +7,7 @@ from serve_app.errors import CheckpointError
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "choose_weights", "files_of_repository"]
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+_HINT = f"An ECG-FM is {CONFIG_FILE} with {WEIGHTS_FILE}, or one fine-tuned checkpoint (.pt)."
 
 
 def choose_weights(names: Iterable[str], place: str = "directory") -> str:
@@ -27,7 +28,9 @@ def choose_weights(names: Iterable[str], place: str = "directory") -> str:
     chosen = [name for name in found if "finetuned" in name] or found
     if len(chosen) != 1:
         listed = ", ".join(chosen) or "none"
-        raise CheckpointError(f"The {place} must hold one checkpoint; it holds {listed}.")
+        raise CheckpointError(
+            f"The {place} must hold one checkpoint; it holds {listed}.", hint=_HINT
+        )
     return chosen[0]
 
 
@@ -49,5 +52,7 @@ def files_of_repository(names: Iterable[str], head: bool) -> list[str]:
     if weights != WEIGHTS_FILE:
         return [weights]
     if CONFIG_FILE not in top:
-        raise CheckpointError(f"The repository holds {WEIGHTS_FILE} but no {CONFIG_FILE}.")
+        raise CheckpointError(
+            f"The repository holds {WEIGHTS_FILE} but no {CONFIG_FILE}.", hint=_HINT
+        )
     return [CONFIG_FILE, weights]

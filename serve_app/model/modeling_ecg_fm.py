@@ -78,9 +78,7 @@ class EcgFmPreTrainedModel(PreTrainedModel):
             kwargs = _content(fspath(source), wants_head, cls.has_head) | kwargs
             source = None
         try:
-            loaded: Any = super().from_pretrained(
-                source, *args, output_loading_info=True, **kwargs
-            )
+            loaded: Any = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         except SafetensorError as error:
             raise CheckpointError(
                 "The weights file is damaged, cut short, or no safetensors."
@@ -125,6 +123,15 @@ class EcgFmModel(EcgFmPreTrainedModel):
         super().__init__(config)
         self.network = EcgFmBackbone(config)
         self.post_init()
+
+    @classmethod
+    def from_network(cls, network: EcgFmBackbone) -> Self:
+        """The same weights, shared, in the manner of transformers: to save or to train them."""
+        with torch.device("meta"):
+            model = cls(network.config)
+        model.network.load_state_dict(network.state_dict(), assign=True)
+        model.eval()
+        return model
 
     def forward(
         self,

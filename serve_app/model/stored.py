@@ -20,7 +20,16 @@ from .configuration_ecg_fm import EcgFmConfig
 from .layout import CONFIG_FILE
 from .published import read_published
 
-__all__ = ["BODY", "HEAD", "StoredModel", "own_tensor", "read_config", "read_stored", "sha256_of"]
+__all__ = [
+    "BODY",
+    "HEAD",
+    "StoredModel",
+    "own_tensor",
+    "read_config",
+    "read_stored",
+    "refuse_other_sha256",
+    "sha256_of",
+]
 
 HEAD, BODY = "classifier.", "network."
 
@@ -56,11 +65,7 @@ def read_stored(path: Path, sha256: str | None = None) -> StoredModel:
         CheckpointError: if it is damaged, foreign or hostile.
     """
     found = sha256_of(path)
-    if sha256 is not None and found != sha256:
-        raise CheckpointError(
-            "The downloaded weights are damaged: their SHA-256 is not the one that the Hub told.",
-            hint="Download them again: ecg-serve model pull hf:OWNER/NAME --force",
-        )
+    refuse_other_sha256(found, sha256)
     if path.suffix == ".safetensors":
         config = read_config(path.with_name(CONFIG_FILE))
         return StoredModel(config, _with_body(_read_safetensors(path)), found)
@@ -79,6 +84,19 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError("The model's files cannot be read.") from error
+
+
+def refuse_other_sha256(found: str, told: str | None) -> None:
+    """Refuse weights that are not what the Hub said they are; None: it said nothing.
+
+    Raises:
+        CheckpointError: if they are damaged.
+    """
+    if told is not None and found != told:
+        raise CheckpointError(
+            "The downloaded weights are damaged: their SHA-256 is not the one that the Hub told.",
+            hint="Download them again: ecg-serve model pull hf:OWNER/NAME --force",
+        )
 
 
 def read_config(path: Path) -> EcgFmConfig:
