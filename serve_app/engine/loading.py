@@ -21,7 +21,7 @@ def refuse_missing_model(settings: Settings) -> None:
         from serve_app.model.hub import HubName
 
         HubName.parse(name)
-    elif name != "demo" and not Path(name).expanduser().exists():
+    elif name != "demo" and not _is_there(name):
         raise CheckpointError(
             f"There is no model {name!r}: neither 'demo' nor a file or directory.",
             hint="A repository of the Hub is named hf:OWNER/NAME or hf:OWNER/NAME@REVISION.",
@@ -42,3 +42,10 @@ def load_engine(settings: Settings) -> Engine:
         settings.model, revision=settings.model_revision, timeout_s=settings.request_timeout_s
     )
     return TorchEngine(loaded, threads=settings.model_threads)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long, ~ of nobody, a zero byte
+        return False

@@ -1,23 +1,27 @@
+# mypy: allow-untyped-calls
 """A model of any source, written as ours: ``config.json`` and ``model.safetensors``."""
 
+import copy
 import shutil
 import uuid
 from pathlib import Path
 
-from transformers.utils import logging
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from serve_app.errors import CheckpointError
 
 from .checkpoints import LoadedModel
-from .modeling_ecg_fm import EcgFmForSequenceClassification, EcgFmModel
+from .layout import WEIGHTS_FILE
 from .network import EcgFmBackbone, EcgFmClassifier
+from .stored import BODY
 
 __all__ = ["write_model"]
 
+Loaded = LoadedModel[EcgFmClassifier] | LoadedModel[EcgFmBackbone]
 
-def write_model(
-    loaded: LoadedModel[EcgFmClassifier] | LoadedModel[EcgFmBackbone], folder: Path
-) -> None:
+
+def write_model(loaded: Loaded, folder: Path) -> None:
     """Write a model's float32 weights, bit for bit, with its labels and weights of positives.
 
     Args:
@@ -27,31 +31,28 @@ def write_model(
     Raises:
         CheckpointError: if the folder cannot be written.
     """
-    network = loaded.model
-    model: EcgFmForSequenceClassification | EcgFmModel
-    if isinstance(network, EcgFmClassifier):
-        model = EcgFmForSequenceClassification.from_network(network)
-    else:
-        model = EcgFmModel.from_network(network)
     try:
-        _write(model, folder.expanduser().resolve())
-    except OSError as error:
+        _write(loaded, folder.expanduser().resolve())
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or "the disk refuses"
         raise CheckpointError(
-            f"The model cannot be written: {error.strerror or 'the disk refuses'}.",
+            f"The model cannot be written: {reason}.",
             hint="Name a new or empty directory, on a disk with room for it.",
         ) from error
 
 
-def _write(model: EcgFmForSequenceClassification | EcgFmModel, folder: Path) -> None:
+def _write(loaded: Loaded, folder: Path) -> None:
     """All or nothing: a folder with half a model in it is never seen under its name."""
     made = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     made.mkdir(parents=True)
-    showed_progress = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    has_head = isinstance(loaded.model, EcgFmClassifier)
+    config = copy.deepcopy(loaded.config)
+    config.architectures = ["EcgFmForSequenceClassification" if has_head else "EcgFmModel"]
+    prefix = "" if has_head else BODY
+    weights = {prefix + name: tensor for name, tensor in loaded.model.state_dict().items()}
     try:
-        model.save_pretrained(made)
+        config.save_pretrained(made)
+        save_file(weights, made / WEIGHTS_FILE, {"format": "pt"})
         made.replace(folder)
     finally:
-        if showed_progress:
-            logging.enable_progress_bar()
         shutil.rmtree(made, ignore_errors=True)

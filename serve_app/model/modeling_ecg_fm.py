@@ -124,15 +124,6 @@ class EcgFmModel(EcgFmPreTrainedModel):
         self.network = EcgFmBackbone(config)
         self.post_init()
 
-    @classmethod
-    def from_network(cls, network: EcgFmBackbone) -> Self:
-        """The same weights, shared, in the manner of transformers: to save or to train them."""
-        with torch.device("meta"):
-            model = cls(network.config)
-        model.network.load_state_dict(network.state_dict(), assign=True)
-        model.eval()
-        return model
-
     def forward(
         self,
         input_values: Tensor,

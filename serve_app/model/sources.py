@@ -54,10 +54,10 @@ def locate_model(
         name = HubName.parse(source).pinned_to(revision)
         files = fetch(name, head=head, timeout_s=timeout_s)
         return Located(files.weights, name.short, "hub", files.commit, files.sha256)
-    path = Path(source).expanduser()
     try:
+        path = Path(source).expanduser()
         weights = path if path.is_file() else _in_directory(path)
-    except OSError as error:  # such as a name that is too long
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~ of nobody, a zero byte
         raise CheckpointError("The model's files cannot be read.") from error
     return Located(weights, _name_of(weights))
 

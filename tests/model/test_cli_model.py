@@ -161,3 +161,15 @@ def test_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECG_PORT", "eighty")
     said("list", code=2)
     assert told("list", code=2)["error"]["code"] == "invalid_settings"
+
+
+def test_predict_with_a_model_of_the_hub(commit: str, dicom_path: Path) -> None:
+    done = CliRunner().invoke(app, ["predict", str(dicom_path), "--model", NAME, "--json"])
+    assert done.exit_code == 0, done.output
+    model = json.loads(done.stdout)["result"]["model"]
+    sha256 = told("verify", f"{NAME}@{commit}")["sha256"]
+    assert (model["name"], model["revision"], model["demo"]) == ("ecg-fm", sha256[:12], False)
+    assert (
+        "no name of a model"
+        in CliRunner().invoke(app, ["predict", str(dicom_path), "--model", "hf:nonsense"]).output
+    )

@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 
 from serve_app.errors import CheckpointError
 from serve_app.model.checkpoints import load_any, load_backbone, load_model
@@ -11,6 +14,7 @@ from serve_app.model.conversion import write_model
 from serve_app.model.modeling_ecg_fm import EcgFmForSequenceClassification, EcgFmModel
 from serve_app.model.network import EcgFmClassifier
 
+ROOT = Path(__file__).resolve().parents[2]
 Publish = Callable[..., dict[str, Any]]
 
 
@@ -36,6 +40,10 @@ def test_published_checkpoint_becomes_ours(
     assert sorted(file.name for file in (tmp_path / "above").rglob("*")) == [
         "config.json", "model.safetensors", "ours",
     ]  # fmt: skip
+    assert isinstance(
+        AutoModelForSequenceClassification.from_pretrained(tmp_path / "above" / "ours"),
+        EcgFmForSequenceClassification,
+    )
     as_transformers = EcgFmForSequenceClassification.from_pretrained(tmp_path / "above" / "ours")
     assert same_bits(as_transformers, read.model)
 
@@ -70,3 +78,20 @@ def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write_model(load_any("demo"), tmp_path / "empty")
     assert load_model(tmp_path / "empty").demo
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from serve_app.errors import CheckpointError\n"
+        "from serve_app.model.checkpoints import load_any\n"
+        "from serve_app.model.conversion import write_model\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: write_model(load_any('demo'), Path(sys.argv[1]))\n"
+        "except CheckpointError as error: print(error.detail, error.hint)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "ours"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "cannot be written" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
