@@ -18,7 +18,7 @@ from serve_app.cli_model import model_app
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
-from serve_app.engine.loading import load_engine, refuse_missing_model
+from serve_app.engine.loading import fetch_model, load_engine
 from serve_app.errors import EcgServeError, NotFound
 from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.results import Result
@@ -78,6 +78,7 @@ def up(
         settings = load_settings(
             host=host, port=port, profile=profile.value if profile else None, model=model
         )
+        fetch_model(settings)
         from deployments.local import serve_until_stopped
 
         serve_until_stopped(settings, _told.print)
@@ -154,7 +155,7 @@ def _asker(
         return
     settings = load_settings(model=model)
     if what == "predict":
-        refuse_missing_model(settings)
+        fetch_model(settings)
     # The engine loads with the first prediction; analysis never waits for torch.
     pipeline = Pipeline(settings, InProcessModel(partial(load_engine, settings)))
     with asyncio.Runner() as runner:

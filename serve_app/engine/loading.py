@@ -6,7 +6,7 @@ from serve_app.engine.protocol import Engine
 from serve_app.errors import CheckpointError
 from serve_app.settings import Settings
 
-__all__ = ["load_engine", "refuse_missing_model"]
+__all__ = ["fetch_model", "load_engine", "refuse_missing_model"]
 
 
 def refuse_missing_model(settings: Settings) -> None:
@@ -25,6 +25,26 @@ def refuse_missing_model(settings: Settings) -> None:
         raise CheckpointError(
             f"There is no model {name!r}: neither 'demo' nor a file or directory.",
             hint="A repository of the Hub is named hf:OWNER/NAME or hf:OWNER/NAME@REVISION.",
+        )
+
+
+def fetch_model(settings: Settings) -> None:
+    """Have a model of the Hub in the local cache before anything starts; without torch.
+
+    What is wrong with it is then told at once, a progress bar has a terminal, and the replicas of
+    this machine find the files. Those of other machines fetch their own.
+
+    Raises:
+        CheckpointError: There is no such model, or the Hub does not give it.
+    """
+    refuse_missing_model(settings)
+    if settings.model.startswith("hf:"):
+        from serve_app.model.sources import locate_model
+
+        locate_model(
+            settings.model,
+            revision=settings.model_revision,
+            timeout_s=settings.request_timeout_s,
         )
 
 

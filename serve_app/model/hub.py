@@ -20,7 +20,7 @@ from huggingface_hub.file_download import repo_folder_name
 from serve_app.errors import CheckpointError
 
 from .hub_errors import is_unreachable, told
-from .layout import CONFIG_FILE, files_of_repository
+from .layout import CONFIG_FILE, files_of_repository, is_our_config
 
 __all__ = ["HubFiles", "HubName", "fetch", "is_hub_name"]
 
@@ -123,15 +123,16 @@ def fetch(
     Raises:
         CheckpointError: if the Hub does not give them, they make no model, or they are damaged.
     """
-    kept = _kept(name, name.commit, head)
-    if kept is not None and not force:
+    kept = None if force else _kept(name, name.commit, head)
+    if kept is not None:
         return kept
     waits = min(timeout_s or constants.HF_HUB_ETAG_TIMEOUT, constants.HF_HUB_ETAG_TIMEOUT)
     try:
         commit, names = _ask(name, waits)
     except Exception as error:  # the library lets its own, httpx's and json's errors through
-        kept = _kept(name, name.commit or _last_commit(name), head)
-        if kept is None or force or not is_unreachable(error):
+        if is_unreachable(error) and not force:
+            kept = _kept(name, _last_commit(name), head)
+        if kept is None:
             raise told(error, name) from error
         return kept
     needed = files_of_repository(names, head)
@@ -158,11 +159,12 @@ def _download(name: HubName, file: str, commit: str, waits_s: float, force: bool
         raise told(error, name) from error
     path = Path(got)
     _refuse_damaged(path)
-    if file == CONFIG_FILE:
-        # Before the weights: a gigabyte of another model is not worth fetching.
-        from .stored import read_config
-
-        read_config(path)
+    # Before the weights: a gigabyte of another model is not worth fetching.
+    if file == CONFIG_FILE and not is_our_config(path):
+        raise CheckpointError(
+            f"{name} is another model: its {CONFIG_FILE} is not that of an ECG-FM.",
+            hint="Name a repository of an ECG-FM, such as hf:wanglab/ecg-fm.",
+        )
     return path
 
 

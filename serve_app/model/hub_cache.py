@@ -1,6 +1,5 @@
 """What the local cache of the Hub holds that could be served."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from huggingface_hub import CachedRevisionInfo, CacheNotFound, constants, scan_c
 
 from serve_app.errors import CheckpointError
 
-from .layout import CONFIG_FILE, files_of_repository
+from .layout import CONFIG_FILE, files_of_repository, is_our_config
 
 __all__ = ["CachedModel", "cached_models"]
 
@@ -69,17 +68,9 @@ def _models(repository: str, revision: CachedRevisionInfo) -> Iterator[CachedMod
         needed = files_of_repository(names, head=False)
     except CheckpointError:
         return
-    if CONFIG_FILE in needed and not _is_ours(present[CONFIG_FILE].file_path):
+    if CONFIG_FILE in needed and not is_our_config(present[CONFIG_FILE].file_path):
         return
     commit = revision.commit_hash
     size = sum(present[name].size_on_disk for name in needed)
     references = tuple(sorted(revision.refs))
     yield CachedModel(f"hf:{repository}@{commit}", commit, references, tuple(needed), size)
-
-
-def _is_ours(config: Path) -> bool:
-    try:
-        fields = json.loads(config.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(fields, dict) and fields.get("model_type") == "ecg_fm"

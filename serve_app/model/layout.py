@@ -1,12 +1,22 @@
 """Which files make a model, in a directory or a repository."""
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from serve_app.errors import CheckpointError
 
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "choose_weights", "files_of_repository"]
+__all__ = [
+    "CONFIG_FILE",
+    "MODEL_TYPE",
+    "WEIGHTS_FILE",
+    "choose_weights",
+    "files_of_repository",
+    "is_our_config",
+]
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+MODEL_TYPE = "ecg_fm"
 _HINT = f"An ECG-FM is {CONFIG_FILE} with {WEIGHTS_FILE}, or one fine-tuned checkpoint (.pt)."
 
 
@@ -56,3 +66,12 @@ def files_of_repository(names: Iterable[str], head: bool) -> list[str]:
             f"The repository holds {WEIGHTS_FILE} but no {CONFIG_FILE}.", hint=_HINT
         )
     return [CONFIG_FILE, weights]
+
+
+def is_our_config(path: Path) -> bool:
+    """Whether a ``config.json`` says that it is of an ECG-FM; nothing more of it is looked at."""
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and fields.get("model_type") == MODEL_TYPE

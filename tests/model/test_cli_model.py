@@ -169,7 +169,25 @@ def test_predict_with_a_model_of_the_hub(commit: str, dicom_path: Path) -> None:
     model = json.loads(done.stdout)["result"]["model"]
     sha256 = told("verify", f"{NAME}@{commit}")["sha256"]
     assert (model["name"], model["revision"], model["demo"]) == ("ecg-fm", sha256[:12], False)
-    assert (
-        "no name of a model"
-        in CliRunner().invoke(app, ["predict", str(dicom_path), "--model", "hf:nonsense"]).output
-    )
+
+
+@pytest.mark.parametrize("name", ["hf:nonsense", "hf:someone/other"])
+def test_models_that_cannot_be_had_are_told_once(commit: str, dicom_path: Path, name: str) -> None:
+    files = [str(dicom_path)] * 2
+    for arguments in (["predict", *files, "--model", name], ["up", "--model", name]):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2
+        assert done.output.count("cannot be loaded") == 1
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_pull_mends_what_was_damaged_in_the_cache(
+    hub: HubStandIn, commit: str, tmp_path: Path, file: str
+) -> None:
+    told("pull", NAME)
+    (blob,) = (tmp_path / "hf" / "hub").glob(f"*/snapshots/*/{file}")
+    blob.resolve().write_bytes(b"{}")
+    for name in (NAME, f"{NAME}@{commit}"):
+        assert "--force" in told("pull", name, code=1)["error"]["hint"]
+    told("pull", f"{NAME}@{commit}", "--force")
+    told("verify", NAME)

@@ -273,7 +273,7 @@ def test_no_such_repository_or_revision(hub: HubStandIn, commit: str) -> None:
         ({"README.md": b"#"}, "holds none"),
         ({"model.safetensors": b"x"}, "no config.json"),
         ({"model.safetensors": b"x", "config.json": b'{"model_type": "bert"}'}, "of an ECG-FM"),
-        ({"model.safetensors": b"x", "config.json": b"{"}, "no readable config"),
+        ({"model.safetensors": b"x", "config.json": b"{"}, "another model"),
         ({"a_finetuned.pt": b"x", "b_finetuned.pt": b"y"}, "a_finetuned.pt, b_finetuned.pt"),
         ({"sub/a_finetuned.pt": b"x", "../b_finetuned.pt": b"y"}, "holds none"),
     ],
