@@ -31,7 +31,7 @@ _MAY_NOT_WRITE = (
 )
 # EFBIG is what a limit on the size of files gives.
 _OF_THE_DISK = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _NO_ROOM) | dict.fromkeys(
-    (errno.EACCES, errno.EPERM, errno.EROFS), _MAY_NOT_WRITE
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), _MAY_NOT_WRITE
 )
 _ACCESS = "Set HF_TOKEN to a token that may read it; for a gated one, ask for access on the Hub."
 _AGAIN = "Check the connection and HF_ENDPOINT, and try again; what is complete is kept."

@@ -59,6 +59,7 @@ def test_pull(hub: HubStandIn, commit: str, tmp_path: Path) -> None:
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
     assert told("verify", tmp_path / "out")["sha256"] == first["sha256"]
     assert commit in said("pull", NAME)
+    assert told("convert", NAME, tmp_path / "ours")["parameters"] > 0
 
 
 def test_pull_mends_what_is_damaged(hub: HubStandIn, commit: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Models of the Hub: fetched once, pinned, used without it, and every way in which that fails."""
 
 import hashlib
+import io
 import os
 import resource
 import subprocess
@@ -197,7 +198,6 @@ def test_cache_laid_out_by_others(
 def test_connection_refused(hub: HubStandIn, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     refused(hub, lambda: load_model(NAME), "cannot be reached")
-    monkeypatch.undo()
 
 
 def test_hub_that_is_gone_after_the_first_time(
@@ -332,7 +332,7 @@ def run(environment: dict[str, str], code: str, *arguments: str, **options: obje
     )  # fmt: skip
 
 
-def test_two_processes_at_once_fetch_once(
+def test_two_processes_at_once_fetch_once_and_a_third_needs_no_hub(
     hub: HubStandIn, commit: str, hub_environment: dict[str, str]
 ) -> None:
     asked = ("HEAD", f"/someone/ecg-fm/resolve/{commit}/model.safetensors")
@@ -342,6 +342,10 @@ def test_two_processes_at_once_fetch_once(
         _, told = process.communicate(timeout=120)
         assert (process.returncode, told) == (0, "")  # no progress bar where there is no terminal
     assert len([path for path in hub.fetched() if path.startswith("/cdn")]) == 1
+    hub.requests.clear()
+    offline = run(hub_environment | {"HF_HUB_OFFLINE": "1"}, LOAD, NAME)
+    _, told = offline.communicate(timeout=120)
+    assert (offline.returncode, told, hub.requests) == (0, "", [])
 
 
 def test_full_disk(hub: HubStandIn, commit: str, hub_environment: dict[str, str]) -> None:
@@ -358,3 +362,25 @@ def test_full_disk(hub: HubStandIn, commit: str, hub_environment: dict[str, str]
     told, trouble = process.communicate(timeout=120)
     assert "no room on the disk" in told, trouble
     assert "HF_HOME" in told
+
+
+def test_cache_that_cannot_be_written_to(
+    hub: HubStandIn, commit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    assert "HF_HOME" in refused(hub, lambda: load_model(NAME), "cannot be written to").hint
+
+
+def test_hostile_checkpoint_of_the_hub_is_not_run(hub: HubStandIn, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self):
+            return Path.mkdir, (tmp_path / "trap",)
+
+    file = io.BytesIO()
+    torch.save({"model": Hostile(), "cfg": {"model": {}}}, file)
+    hub.push("someone/ecg-fm", {"x_finetuned.pt": file.getvalue()})
+    for load in (load_model, load_backbone, load_any, EcgFmModel.from_pretrained):
+        with pytest.raises(CheckpointError, match="nothing was run"):
+            load(NAME)
+    assert not (tmp_path / "trap").exists()
