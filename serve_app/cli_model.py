@@ -157,7 +157,8 @@ def _verified(told: dict[str, Any]) -> Iterator[str]:
     if told["demo"]:
         yield "  demo model: seeded weights that know nothing of cardiology"
     for name, difference in told["differences"].items():
-        yield f"  {name:<22} max |difference| {difference:.2e}"
+        worst = "infinite" if difference is None else f"{difference:.2e}"
+        yield f"  {name:<22} max |difference| {worst}"
     if told["differences"]:
         yield f"  {'agrees' if told['agrees'] else 'DIFFERS'} within 1e-4"
 

@@ -59,8 +59,16 @@ class Verified:
         return all(difference <= TOLERANCE for difference in self.differences.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self) | {"labels": list(self.labels), "agrees": self.agrees}
+        """For JSON, which knows no infinity: None where a difference is infinite."""
+        told = {
+            name: difference if math.isfinite(difference) else None
+            for name, difference in self.differences.items()
+        }
+        return asdict(self) | {
+            "labels": list(self.labels),
+            "differences": told,
+            "agrees": self.agrees,
+        }
 
 
 def verify(source: str, revision: str | None = None, expected: Path | None = None) -> Verified:

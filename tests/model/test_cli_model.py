@@ -47,6 +47,7 @@ def expected(tmp_path: Path, segments: torch.Tensor) -> Path:
         logits = load_any("demo").model(segments)[0]
     np.savez(tmp_path / "right.npz", source=segments.numpy(), nopad_logits=logits.numpy())
     np.savez(tmp_path / "wrong.npz", source=segments.numpy(), nopad_logits=logits.numpy() + 0.01)
+    np.savez(tmp_path / "nan.npz", source=segments.numpy(), nopad_logits=logits.numpy() * np.nan)
     return tmp_path
 
 
@@ -121,6 +122,9 @@ def test_verify_compares(expected: Path) -> None:
     assert wrong["differences"]["nopad_logits"] == pytest.approx(0.01, rel=0.01)
     assert "DIFFERS" in said("verify", "demo", "--expected", expected / "wrong.npz", code=1)
     assert "cannot be read" in said("verify", "demo", "--expected", "/nowhere.npz", code=1)
+    assert "infinite" in said("verify", "demo", "--expected", expected / "nan.npz", code=1)
+    not_finite = told("verify", "demo", "--expected", expected / "nan.npz", code=1)
+    assert not_finite["differences"] == {"nopad_logits": None}
 
 
 def test_verify_refuses(tmp_path: Path) -> None:
