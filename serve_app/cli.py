@@ -14,10 +14,11 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from serve_app.cli_model import model_app
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
-from serve_app.engine.loading import load_engine, refuse_missing_model
+from serve_app.engine.loading import fetch_model, load_engine
 from serve_app.errors import EcgServeError, NotFound
 from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.results import Result
@@ -31,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(model_app, name="model")
 _out = Console(highlight=False, soft_wrap=True)
 _told = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -66,13 +68,17 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to bind to [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind to [8000].")] = None,
     profile: Annotated[Profile | None, typer.Option(help="[graph]")] = None,
-    model: Annotated[str | None, typer.Option(help="`demo`, a directory or a .pt [demo].")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="`demo`, a directory, a .pt, hf:OWNER/NAME[@REVISION] [demo]."),
+    ] = None,
 ) -> None:
     """Serve here, in the foreground, until SIGTERM."""
     with _errors_told():
         settings = load_settings(
             host=host, port=port, profile=profile.value if profile else None, model=model
         )
+        fetch_model(settings)
         from deployments.local import serve_until_stopped
 
         serve_until_stopped(settings, _told.print)
@@ -149,7 +155,7 @@ def _asker(
         return
     settings = load_settings(model=model)
     if what == "predict":
-        refuse_missing_model(settings)
+        fetch_model(settings)
     # The engine loads with the first prediction; analysis never waits for torch.
     pipeline = Pipeline(settings, InProcessModel(partial(load_engine, settings)))
     with asyncio.Runner() as runner:

@@ -43,10 +43,15 @@ class Settings(BaseSettings):
     )
 
     model: str = Field(
-        "demo", description="`demo`, a directory, or a published checkpoint (.pt).", min_length=1
+        "demo",
+        description="`demo`, a directory, a published checkpoint (.pt), hf:OWNER/NAME[@REVISION].",
+        min_length=1,
     )
     model_revision: str | None = Field(
-        None, description="The revision that must be served; anything else refuses to start."
+        None,
+        description="Commit on the Hub, or SHA-256 of the weights file, that must be served, or "
+        "the first digits (7 or more) of either; anything else refuses to start.",
+        pattern="^[0-9a-fA-F]{7,64}$",
     )
     engine: Literal["auto", "torch"] = Field("auto", description="What runs the model.")
     precision: Literal["auto", "fp32"] = Field("auto", description="What it computes in.")

@@ -27,6 +27,9 @@ def test_environment_then_overrides(monkeypatch):
         ("ECG_REQUEST_TIMEOUT_S", "-1"),
         ("ECG_MAX_BODY_MB", "0"),
         ("ECG_MODEL", ""),
+        ("ECG_MODEL_REVISION", ""),
+        ("ECG_MODEL_REVISION", "main"),
+        ("ECG_MODEL_REVISION", "abc123"),
         ("ECG_MAX_BODY_MIB", "5"),
     ],
 )

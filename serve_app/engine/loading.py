@@ -6,19 +6,45 @@ from serve_app.engine.protocol import Engine
 from serve_app.errors import CheckpointError
 from serve_app.settings import Settings
 
-__all__ = ["load_engine", "refuse_missing_model"]
+__all__ = ["fetch_model", "load_engine", "refuse_missing_model"]
 
 
 def refuse_missing_model(settings: Settings) -> None:
     """Say at once, without torch, that there is no such model.
 
     Raises:
-        CheckpointError: Settings name neither the demo nor anything that is there.
+        CheckpointError: Settings name neither the demo nor anything that is there, or break the
+            form hf:OWNER/NAME[@REVISION]. Whether the Hub has it, loading shows.
     """
     name = settings.model
-    if name != "demo" and not name.startswith("hf:") and not Path(name).exists():
+    if name.startswith("hf:"):
+        from serve_app.model.hub import HubName
+
+        HubName.parse(name)
+    elif name != "demo" and not _is_there(name):
         raise CheckpointError(
-            f"There is no model {name!r}: neither 'demo' nor a file or directory."
+            f"There is no model {name!r}: neither 'demo' nor a file or directory.",
+            hint="A repository of the Hub is named hf:OWNER/NAME or hf:OWNER/NAME@REVISION.",
+        )
+
+
+def fetch_model(settings: Settings) -> None:
+    """Have a model of the Hub in the local cache before anything starts; without torch.
+
+    What is wrong with it is then told at once, a progress bar has a terminal, and the replicas of
+    this machine find the files. Those of other machines fetch their own.
+
+    Raises:
+        CheckpointError: There is no such model, or the Hub does not give it.
+    """
+    refuse_missing_model(settings)
+    if settings.model.startswith("hf:"):
+        from serve_app.model.sources import locate_model
+
+        locate_model(
+            settings.model,
+            revision=settings.model_revision,
+            timeout_s=settings.request_timeout_s,
         )
 
 
@@ -32,11 +58,14 @@ def load_engine(settings: Settings) -> Engine:
     from serve_app.engine.torch_engine import TorchEngine
     from serve_app.model.checkpoints import load_model
 
-    loaded = load_model(settings.model)
-    wanted = settings.model_revision
-    if wanted is not None and not loaded.sha256.startswith(wanted):
-        raise CheckpointError(
-            f"The model's revision is {loaded.revision}, not {wanted} as settings ask.",
-            hint="Serve the files of that revision, or change ECG_MODEL_REVISION.",
-        )
+    loaded = load_model(
+        settings.model, revision=settings.model_revision, timeout_s=settings.request_timeout_s
+    )
     return TorchEngine(loaded, threads=settings.model_threads)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long, ~ of nobody, a zero byte
+        return False

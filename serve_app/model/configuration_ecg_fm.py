@@ -8,6 +8,7 @@ from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PretrainedConfig
 
 from .labels import LABELS, Join, Label
+from .layout import MODEL_TYPE
 
 __all__ = ["EcgFmConfig"]
 
@@ -64,7 +65,7 @@ class EcgFmConfig(PretrainedConfig):
         StrictDataclassError: for values of the wrong type, or that make no model.
     """
 
-    model_type = "ecg_fm"
+    model_type = MODEL_TYPE
     attribute_map: ClassVar[dict[str, str]] = {
         "hidden_size": "encoder_embed_dim",
         "intermediate_size": "encoder_ffn_embed_dim",

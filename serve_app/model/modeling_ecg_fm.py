@@ -5,10 +5,14 @@ The network itself is in ``network``; these classes hold it under the same names
 safetensors file serves both. Importing this module registers the model type ``ecg_fm``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
@@ -18,7 +22,11 @@ from transformers.models.auto import AutoConfig, AutoModel, AutoModelForSequence
 from serve_app.errors import CheckpointError
 
 from .configuration_ecg_fm import EcgFmConfig
+from .hub import is_hub_name
+from .layout import CONFIG_FILE
 from .network import EcgFmBackbone, EcgFmClassifier, Encoded, lengths_from_padding_mask
+from .sources import locate_model
+from .stored import HEAD, own_tensor, read_stored
 
 __all__ = ["EcgFmForSequenceClassification", "EcgFmModel", "EcgFmOutput", "EcgFmPreTrainedModel"]
 
@@ -42,25 +50,41 @@ class EcgFmPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _no_split_modules: set[str] | list[str] | None = ["EncoderLayer"]  # noqa: RUF012
 
+    has_head: ClassVar[bool] = False
+
     network: EcgFmBackbone
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str] | None, *args: Any, **kwargs: Any
+    ) -> Any:
         """As in transformers, but weights that are missing, unexpected or mis-shaped are an error.
 
+        Args:
+            pretrained_model_name_or_path: What transformers takes, such as a directory of ours;
+                also a published ``.pt``, a directory with one, and ``hf:OWNER/NAME[@REVISION]``.
+            args: As in transformers.
+            kwargs: As in transformers.
+
         Raises:
-            CheckpointError: unless ``ignore_mismatched_sizes=True`` asks for a new, random head.
+            CheckpointError: for weights that cannot be had, are damaged, foreign or hostile, or do
+                not fit, unless ``ignore_mismatched_sizes=True`` asks for a new, random head.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         new_head_allowed = kwargs.get("ignore_mismatched_sizes", False)
-        loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        source = pretrained_model_name_or_path
+        if source is not None and _is_read_here(fspath(source)):
+            wants_head = cls.has_head and not new_head_allowed
+            kwargs = _content(fspath(source), wants_head, cls.has_head) | kwargs
+            source = None
+        try:
+            loaded: Any = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
+        except SafetensorError as error:
+            raise CheckpointError(
+                "The weights file is damaged, cut short, or no safetensors."
+            ) from error
         model, info = loaded
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            names = {key if isinstance(key, str) else key[0] for key in info[kind]}
-            if new_head_allowed:
-                names = {name for name in names if not name.startswith("classifier.")}
-            if names:
-                raise CheckpointError(f"{kind.replace('_', ' ')}: {', '.join(sorted(names)[:5])}")
+        _refuse_misfits(info, new_head_allowed)
         return (model, info) if wants_info else model
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -140,6 +164,8 @@ class EcgFmForSequenceClassification(EcgFmPreTrainedModel):
         config: The architecture and labels.
     """
 
+    has_head = True
+
     def __init__(self, config: EcgFmConfig) -> None:
         super().__init__(config)
         self.network = EcgFmBackbone(config)
@@ -199,6 +225,34 @@ class EcgFmForSequenceClassification(EcgFmPreTrainedModel):
 def _is_loaded(module: nn.Module) -> bool:
     # transformers marks what it has read from a file.
     return any(getattr(p, "_is_hf_initialized", False) for p in module.parameters(recurse=False))
+
+
+def _is_read_here(source: str) -> bool:
+    """Whether it is in a form that transformers itself does not know."""
+    path = Path(source)
+    holds_published = path.is_dir() and not (path / CONFIG_FILE).is_file()
+    return is_hub_name(source) or path.suffix == ".pt" or holds_published
+
+
+def _content(source: str, wants_head: bool, takes_head: bool) -> dict[str, Any]:
+    """Configuration and weights, as arguments of transformers' from_pretrained."""
+    located = locate_model(source, head=wants_head)
+    stored = read_stored(located.weights, located.sha256)
+    weights = {
+        name: own_tensor(name, tensor, tensor.shape)
+        for name, tensor in stored.weights.items()
+        if takes_head or not name.startswith(HEAD)
+    }
+    return {"config": stored.config, "state_dict": weights}
+
+
+def _refuse_misfits(info: Mapping[str, Any], new_head_allowed: bool) -> None:
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        names = {key if isinstance(key, str) else key[0] for key in info[kind]}
+        if new_head_allowed:
+            names = {name for name in names if not name.startswith(HEAD)}
+        if names:
+            raise CheckpointError(f"{kind.replace('_', ' ')}: {', '.join(sorted(names)[:5])}")
 
 
 AutoConfig.register("ecg_fm", EcgFmConfig)

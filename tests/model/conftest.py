@@ -1,17 +1,21 @@
 """Small models and checkpoints in the published layout, made here or lying with the recordings."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
+from safetensors.torch import save
 
 from serve_app.model.checkpoints import LoadedModel, load_model
 from serve_app.model.configuration_ecg_fm import EcgFmConfig
 from serve_app.model.demo import seeded_model
 from serve_app.model.network import EcgFmClassifier
+from tests.model.hub_stand_in import Files, HubStandIn, running
 
 Content = dict[str, Any]
 
@@ -89,3 +93,46 @@ def _model_cfg(config: EcgFmConfig, pretrained: bool) -> Content:
     if not pretrained:
         cfg["num_labels"] = config.num_labels
     return cfg
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
+    """A stand-in for the Hub, and an empty cache, both for this process."""
+    with running() as stand_in:
+        template = stand_in.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", stand_in.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield stand_in
+
+
+@pytest.fixture
+def hub_environment(hub: HubStandIn, tmp_path: Path) -> dict[str, str]:
+    """The same for another process."""
+    return {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+
+
+@pytest.fixture(scope="session")
+def our_files(small_model: EcgFmClassifier) -> Files:
+    """The small model in our layout."""
+    config = small_model.config.to_json_string().encode()
+    weights = save(small_model.state_dict(), {"format": "pt"})
+    return {"README.md": b"#", "config.json": config, "model.safetensors": weights}
+
+
+@pytest.fixture(scope="session")
+def published_files(small_model: EcgFmClassifier, publish: Callable[..., Content]) -> Files:
+    """The small model as its authors publish theirs: both checkpoints, a file beside each."""
+
+    def written(content: Content) -> bytes:
+        file = io.BytesIO()
+        torch.save(content, file)
+        return file.getvalue()
+
+    return {
+        "a_pretrained.pt": written(publish(small_model, pretrained=True)),
+        "a_pretrained.yaml": b"model: {}",
+        "b_finetuned.pt": written(publish(small_model)),
+        "b_finetuned.yaml": b"model: {}",
+    }

@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from serve_app.engine.loading import refuse_missing_model
 from serve_app.errors import CheckpointError
 from serve_app.model.checkpoints import LoadedModel, load_backbone, load_model
 from serve_app.model.network import EcgFmClassifier
+from serve_app.settings import load_settings
 
 Publish = Callable[..., dict[str, Any]]
 
@@ -177,16 +179,13 @@ def test_configuration_carries_the_labels(folder: Path) -> None:
     assert {label.threshold for label in load_model(folder).config.labels} == {0.25}
 
 
-@pytest.mark.parametrize("source", ["hf:wanglab/ecg-fm", "hf:wanglab/ecg-fm@abc"])
-def test_hub_names_are_refused_with_what_to_do(source: str) -> None:
-    with pytest.raises(CheckpointError, match="not downloaded") as caught:
-        load_model(source)
-    assert "directory" in caught.value.hint
-
-
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
     refused("ecg-fm", "no such model")
     refused(tmp_path / "nothing" / "here.pt", "no such model")
+    for name in ("x" * 5000, "~nobody-here/x", "a\0b"):
+        refused(name, "cannot be read|no such model")
+        with pytest.raises(CheckpointError, match="no model"):
+            refuse_missing_model(load_settings(model=name))
 
 
 def test_shared_checkpoint_keeps_its_own_weights_of_positives(

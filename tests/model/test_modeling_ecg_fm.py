@@ -1,5 +1,8 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -82,3 +85,76 @@ def test_missing_head_is_refused_unless_a_new_one_is_asked_for(
     with pytest.raises(CheckpointError, match="no classification head"):
         load_model(tmp_path)
     assert load_backbone(tmp_path).model.config.encoder_embed_dim == 32
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+@torch.inference_mode()
+def test_published_checkpoints(
+    small_model: EcgFmClassifier,
+    publish: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    segments: Tensor,
+    old_names: bool,
+) -> None:
+    logits, pooled = small_model(segments)
+    for pretrained in (False, True):
+        content = publish(small_model, pretrained)
+        if old_names:
+            content["model"] = {
+                name.replace("parametrizations.weight.original0", "weight_g").replace(
+                    "parametrizations.weight.original1", "weight_v"
+                ): tensor
+                for name, tensor in content["model"].items()
+            }
+            content["extra_state"] = {"best": np.float64(0.5)}
+        folder = tmp_path / ("pretrained" if pretrained else "finetuned")
+        folder.mkdir()
+        torch.save(content, folder / "x.pt")
+        for source in (folder, folder / "x.pt", str(folder / "x.pt")):
+            features = EcgFmModel.from_pretrained(source)
+            torch.testing.assert_close(features(segments).pooler_output, pooled, atol=0, rtol=0)
+    classifier = EcgFmForSequenceClassification.from_pretrained(tmp_path / "finetuned")
+    torch.testing.assert_close(classifier(segments).logits, logits, atol=0, rtol=0)
+    classifier.save_pretrained(tmp_path / "saved")
+    again = EcgFmForSequenceClassification.from_pretrained(tmp_path / "saved")
+    torch.testing.assert_close(again(segments).logits, logits, atol=0, rtol=0)
+    assert again.config.labels == classifier.config.labels
+    with pytest.raises(CheckpointError, match=r"missing keys: classifier\.bias"):
+        EcgFmForSequenceClassification.from_pretrained(tmp_path / "pretrained")
+
+
+def test_options_of_transformers_hold_for_published_checkpoints(
+    small_model: EcgFmClassifier, publish: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    torch.save(publish(small_model), tmp_path / "x_finetuned.pt")
+    path = tmp_path / "x_finetuned.pt"
+    load = EcgFmForSequenceClassification.from_pretrained
+    assert load(path, dtype=torch.bfloat16).dtype == torch.bfloat16
+    model, info = load(path, output_loading_info=True)
+    assert (model.training, list(info["missing_keys"])) == (False, [])
+    fields = {name: getattr(small_model.config, name) for name in (
+        "conv_feature_layers", "encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim",
+        "encoder_attention_heads", "conv_pos", "conv_pos_groups",
+    )}  # fmt: skip
+    other_head = load(
+        path, config=EcgFmConfig(**fields, num_labels=3), ignore_mismatched_sizes=True
+    )
+    assert other_head.classifier.weight.shape == (3, 32)
+    assert other_head.classifier.weight.isfinite().all()
+    body = small_model.network.state_dict()
+    assert all(
+        torch.equal(tensor, body[n]) for n, tensor in other_head.network.state_dict().items()
+    )
+
+
+def test_damaged_files_are_told(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04")
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((saved / "config.json").read_bytes())
+    (folder / "model.safetensors").write_bytes((saved / "model.safetensors").read_bytes()[:-9])
+    for source in (tmp_path / "cut.pt", folder):
+        for cls in (EcgFmModel, EcgFmForSequenceClassification):
+            with pytest.raises(CheckpointError, match="damaged") as caught:
+                cls.from_pretrained(source)
+            assert str(tmp_path) not in f"{caught.value.detail} {caught.value.hint}"
