@@ -29,7 +29,7 @@ def load_engine(settings: Settings) -> Engine:
         CheckpointError: The model's files cannot be loaded, or are of another revision.
     """
     # Here, not above: who only names this function needs no torch.
-    from serve_app.engine.torch_engine import TorchEngine
+    from serve_app.engine.torch_engine import TorchEngine, auto_precision
     from serve_app.model.checkpoints import load_model
 
     loaded = load_model(settings.model)
@@ -39,4 +39,7 @@ def load_engine(settings: Settings) -> Engine:
             f"The model's revision is {loaded.revision}, not {wanted} as settings ask.",
             hint="Serve the files of that revision, or change ECG_MODEL_REVISION.",
         )
-    return TorchEngine(loaded, threads=settings.model_threads)
+    precision = settings.precision
+    if precision == "auto":
+        precision = auto_precision(loaded)
+    return TorchEngine(loaded, threads=settings.model_threads, precision=precision)
