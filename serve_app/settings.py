@@ -54,7 +54,11 @@ class Settings(BaseSettings):
         pattern="^[0-9a-fA-F]{7,64}$",
     )
     engine: Literal["auto", "torch"] = Field("auto", description="What runs the model.")
-    precision: Literal["auto", "fp32"] = Field("auto", description="What it computes in.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="What it computes in. auto: bf16 for a large model where the processor "
+        "multiplies it, else fp32.",
+    )
 
     max_body_mb: PositiveInt = Field(100, description="Largest body, as sent.")
     max_unpacked_mb: PositiveInt = Field(

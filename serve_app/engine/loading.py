@@ -55,13 +55,16 @@ def load_engine(settings: Settings) -> Engine:
         CheckpointError: The model's files cannot be loaded, or are of another revision.
     """
     # Here, not above: who only names this function needs no torch.
-    from serve_app.engine.torch_engine import TorchEngine
+    from serve_app.engine.torch_engine import TorchEngine, auto_precision
     from serve_app.model.checkpoints import load_model
 
     loaded = load_model(
         settings.model, revision=settings.model_revision, timeout_s=settings.request_timeout_s
     )
-    return TorchEngine(loaded, threads=settings.model_threads)
+    precision = settings.precision
+    if precision == "auto":
+        precision = auto_precision(loaded)
+    return TorchEngine(loaded, threads=settings.model_threads, precision=precision)
 
 
 def _is_there(name: str) -> bool:

@@ -1,20 +1,30 @@
-"""The reference engine: torch in float32 on the processor."""
+"""torch on the processor: float32, the reference, or bfloat16 where the processor multiplies it.
 
+In bfloat16 the weights of linear layers and convolutions are stored as such; sums, norms and the
+softmax stay in float32 (autocast).
+"""
+
+import contextlib
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from serve_app.model.checkpoints import LoadedModel
 from serve_app.model.network import EcgFmClassifier, fold_weight_norm
 
 from .protocol import EngineInfo, Float32s, Scores, check_segments
 
-__all__ = ["TorchEngine"]
+__all__ = ["Precision", "TorchEngine", "auto_precision"]
+
+Precision = Literal["fp32", "bf16"]
 
 # Larger batches outgrow the caches: no segment becomes cheaper beyond this.
 DEFAULT_MAX_BATCH = 8
+# Below this size fp32 is as fast.
+_LEAST_FOR_BF16 = 10_000_000
 
 
 class TorchEngine:
@@ -24,6 +34,7 @@ class TorchEngine:
         loaded: The model; it stays as it is, the engine shares its weights.
         threads: Processor threads for one operation. This is torch's setting for the whole process.
         max_batch: Segments that are run at a time; more are split up.
+        precision: Of the arithmetic; scores are float32 in any case.
 
     Raises:
         ValueError: if threads or max_batch are below 1.
@@ -34,12 +45,15 @@ class TorchEngine:
         loaded: LoadedModel[EcgFmClassifier],
         threads: int,
         max_batch: int = DEFAULT_MAX_BATCH,
+        precision: Precision = "fp32",
     ) -> None:
         if threads < 1 or max_batch < 1:
             raise ValueError("threads and max_batch must be at least 1")
         torch.set_num_threads(threads)
         self._model = _folded(loaded.model)
-        self._info = _info(loaded, threads, max_batch)
+        if precision == "bf16":
+            _store_as_bf16(self._model)
+        self._info = _info(loaded, threads, max_batch, precision)
 
     @property
     def info(self) -> EngineInfo:
@@ -69,12 +83,17 @@ class TorchEngine:
             return self._no_scores()
         # Arrays from Ray's store are read-only, and torch wants none of those.
         batch = torch.from_numpy(np.require(segments, requirements=["C", "W"]))
-        with torch.inference_mode():
+        with torch.inference_mode(), self._arithmetic():
             parts = [self._model(part) for part in torch.split(batch, self._info.max_batch)]
-            logits = _joined([part[0] for part in parts])
-            embeddings = _joined([part[1] for part in parts])
+            logits = _joined([part[0].float() for part in parts])
+            embeddings = _joined([part[1].float() for part in parts])
             probabilities = torch.sigmoid(logits)
         return Scores(logits.numpy(), probabilities.numpy(), embeddings.numpy())
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
+        if self._info.precision == "bf16":
+            return torch.autocast("cpu", torch.bfloat16)
+        return contextlib.nullcontext()
 
     def _no_scores(self) -> Scores:
         labels = np.empty((0, len(self._info.labels)), np.float32)
@@ -95,13 +114,30 @@ def _folded(model: EcgFmClassifier) -> EcgFmClassifier:
     return own.eval().requires_grad_(False)
 
 
-def _info(loaded: LoadedModel[EcgFmClassifier], threads: int, max_batch: int) -> EngineInfo:
+def _store_as_bf16(model: EcgFmClassifier) -> None:
+    """Halve the weights that are multiplied, in place; autocast would do so on each call."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv1d)):
+            module.to(torch.bfloat16)
+
+
+def auto_precision(loaded: LoadedModel[EcgFmClassifier]) -> Precision:
+    """bf16 for a large model on a processor that multiplies it (AVX-512 BF16, AMX), else fp32."""
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    size = sum(parameter.numel() for parameter in loaded.model.parameters())
+    return "bf16" if native and size >= _LEAST_FOR_BF16 else "fp32"
+
+
+def _info(
+    loaded: LoadedModel[EcgFmClassifier], threads: int, max_batch: int, precision: Precision
+) -> EngineInfo:
     config = loaded.config
     return EngineInfo(
         name=loaded.name,
         revision=loaded.revision,
         sha256=loaded.sha256,
-        precision=loaded.precision,
+        precision=precision,
         engine="torch",
         source=loaded.source,
         demo=loaded.demo,

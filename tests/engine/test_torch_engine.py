@@ -1,14 +1,22 @@
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ecg_processor_py import prepare_ecg_fm
+from pydicom.data import get_testdata_file
 
+from serve_app.decoding import decode
 from serve_app.engine import Engine, Scores
-from serve_app.engine.torch_engine import TorchEngine
+from serve_app.engine.loading import load_engine
+from serve_app.engine.torch_engine import TorchEngine, auto_precision
 from serve_app.errors import InvalidSignal
-from serve_app.model.checkpoints import load_model
+from serve_app.model.checkpoints import LoadedModel, load_model
+from serve_app.model.demo import full_size_config, seeded_model
 from serve_app.model.labels import LABELS
+from serve_app.model.network import EcgFmClassifier
+from serve_app.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +30,14 @@ def engine() -> Engine:
 def segments() -> np.ndarray:
     """(6, 12, 2500) float32: more than one batch."""
     return np.random.default_rng(0).standard_normal((6, 12, 2500), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def real_segments() -> np.ndarray:
+    """(2, 12, 2500) float32 of the recording that ships inside pydicom."""
+    path = get_testdata_file("waveform_ecg.dcm", download=False)
+    recording = decode(Path(str(path)).read_bytes())
+    return prepare_ecg_fm(recording.signal_mv, recording.fs_hz, recording.leads)
 
 
 def test_info_says_which_model_answers(engine: Engine) -> None:
@@ -110,3 +126,43 @@ def test_model_is_left_as_it_was() -> None:
 def test_nonsense_is_refused(fields: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         TorchEngine(load_model("demo"), **fields)
+
+
+@pytest.fixture(scope="module")
+def full_size() -> LoadedModel[EcgFmClassifier]:
+    model = seeded_model(full_size_config(), seed=0)
+    return LoadedModel("full-size", "0" * 12, "0" * 64, "seeded", True, model)
+
+
+def test_bf16_stays_within_a_hundredth_of_fp32(
+    full_size: LoadedModel[EcgFmClassifier], real_segments: np.ndarray
+) -> None:
+    exact = TorchEngine(full_size, threads=2).predict(real_segments)
+    engine = TorchEngine(full_size, threads=2, precision="bf16")
+    scores = engine.predict(real_segments)
+    assert engine.info.precision == "bf16"
+    assert np.abs(scores.probabilities - exact.probabilities).max() <= 0.01
+    assert scores.logits.dtype == scores.embeddings.dtype == np.float32
+    # The model that was handed over keeps its weights as they were.
+    assert {parameter.dtype for parameter in full_size.model.parameters()} == {torch.float32}
+
+
+def test_auto_takes_bf16_for_a_large_model_on_a_processor_that_has_it(
+    full_size: LoadedModel[EcgFmClassifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for capabilities, expected in (
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"avx512_f": True, "avx512_bf16": False}, "fp32"),
+        ({}, "fp32"),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert auto_precision(full_size) == expected
+        assert auto_precision(load_model("demo")) == "fp32"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_settings_choose_the_precision(precision: str) -> None:
+    engine = load_engine(Settings(precision=precision))
+    assert engine.info.precision == precision
+    assert engine.predict(np.zeros((1, 12, 2500), np.float32)).logits.shape == (1, 17)
