@@ -126,6 +126,7 @@ def model_card(info: EngineInfo) -> ModelCard:
     return ModelCard(
         **model_info(info).model_dump(),
         sha256=info.sha256,
+        commit=info.commit,
         source=info.source,
         labels=[label.name for label in info.labels],
         label_details=[LabelInfo(**asdict(label)) for label in info.labels],

@@ -60,6 +60,7 @@ class ModelCard(ModelInfo):
 
     sha256: str = Field(description="Of the weights.")
     source: str = Field(description="What kind of place it was loaded from; never a path.")
+    commit: str | None = Field(description="Of the Hub's repository it came from, else null.")
     labels: list[str]
     label_details: list[LabelInfo]
     loaded_at: datetime

@@ -36,6 +36,7 @@ class EngineInfo:
         max_batch: Segments that are run at a time; more are split up.
         threads: Processor threads in use.
         loaded_at: When the engine was made, UTC.
+        commit: Of the Hub's repository it came from, if it did.
     """
 
     name: str
@@ -53,6 +54,7 @@ class EngineInfo:
     max_batch: int
     threads: int
     loaded_at: datetime
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

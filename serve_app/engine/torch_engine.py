@@ -149,4 +149,5 @@ def _info(
         max_batch=max_batch,
         threads=threads,
         loaded_at=datetime.now(UTC),
+        commit=loaded.commit,
     )
