@@ -22,7 +22,7 @@ from serve_app.pipeline import ModelClient, Options, Pipeline
 from serve_app.preprocessing import MissingLeads
 from serve_app.recording import Recording
 from serve_app.reporting import Answer
-from serve_app.results import Result
+from serve_app.results import Embedding, Result
 from serve_app.settings import Settings
 
 __all__ = ["HandleModel", "Preprocessor"]
@@ -129,6 +129,24 @@ class Preprocessor:
             recording,
             hints=Hints(fs_hz, units, leads),
             options=Options(analysis, embedding, missing_leads, model, precision),
+        )
+
+    async def embed(
+        self,
+        recording: Recording | Upload | bytes,
+        *,
+        fs_hz: float | None = None,
+        units: Literal["mV", "uV"] | None = None,
+        leads: tuple[str, ...] | None = None,
+        missing_leads: MissingLeads = "refuse",
+        model: str | None = None,
+        precision: str | None = None,
+    ) -> Embedding:
+        """As POST /v1/embed, for deployment handles."""
+        return await self._pipeline.embed(
+            recording,
+            hints=Hints(fs_hz, units, leads),
+            options=Options(missing_leads=missing_leads, model=model, precision=precision),
         )
 
     async def analyze(

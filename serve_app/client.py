@@ -1,4 +1,4 @@
-"""Ask a server: the Results of /v1/predict and /v1/analyze, problems as exceptions."""
+"""Ask a server: the answers of /v1/predict, /v1/embed and /v1/analyze, problems as exceptions."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -8,7 +8,7 @@ import httpx2
 
 from serve_app.decoding import Upload
 from serve_app.errors import EcgServeError, Unavailable
-from serve_app.results import Result
+from serve_app.results import Embedding, Result
 
 __all__ = ["Client", "ServerProblem"]
 
@@ -51,15 +51,22 @@ class Client:
 
     def predict(self, upload: Upload, **query: object) -> Result:
         """As POST /v1/predict; ``query`` holds its query parameters."""
-        return self._ask("predict", upload, query)
+        return Result.model_validate_json(self._ask("predict", upload, query))
+
+    def embed(self, upload: Upload, **query: object) -> Embedding:
+        """As POST /v1/embed; ``.to_array()`` gives the segments' features to NumPy."""
+        return Embedding.model_validate_json(self._ask("embed", upload, query))
 
     def analyze(self, upload: Upload, **query: object) -> Result:
         """As POST /v1/analyze."""
-        return self._ask("analyze", upload, query)
+        return Result.model_validate_json(self._ask("analyze", upload, query))
 
     def _ask(
-        self, what: Literal["predict", "analyze"], upload: Upload, query: Mapping[str, object]
-    ) -> Result:
+        self,
+        what: Literal["predict", "embed", "analyze"],
+        upload: Upload,
+        query: Mapping[str, object],
+    ) -> bytes:
         given = {name: str(value) for name, value in query.items() if value is not None}
         try:
             response = self._http.post(f"/v1/{what}", params=given, **_body(upload))
@@ -68,7 +75,7 @@ class Client:
                 f"The server cannot be reached ({type(error).__name__}).", hint="Is it running?"
             ) from error
         if response.is_success:
-            return Result.model_validate_json(response.content)
+            return response.content
         raise ServerProblem(_problem(response))
 
 

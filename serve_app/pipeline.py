@@ -17,8 +17,8 @@ from serve_app.engine.protocol import Engine, EngineInfo
 from serve_app.errors import InferenceTimeout, InvalidParameter, ModelNotFound
 from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare
 from serve_app.recording import Recording
-from serve_app.reporting import Answer, make_result
-from serve_app.results import Result, Timing
+from serve_app.reporting import Answer, make_embedding, make_result
+from serve_app.results import Embedding, Result, Timing
 from serve_app.settings import Settings
 
 __all__ = ["Answer", "InProcessModel", "ModelClient", "Options", "Pipeline"]
@@ -147,11 +147,8 @@ class Pipeline:
         options = options or Options()
         watch = Stopwatch()
         async with _deadline(self._deadline_s):
-            if options.model or options.precision:
-                _refuse_other_model(options, await self._model.info())
-            read = await self._in_thread(self._read, sent, hints, options)
-            assert read.prepared is not None  # noqa: S101 - options were given
-            asked = asyncio.create_task(self._model.ask(read.prepared.segments))
+            read, prepared = await self._read_for_model(sent, hints, options)
+            asked = asyncio.create_task(self._model.ask(prepared.segments))
             await asyncio.sleep(0)  # on its way, before the core takes this processor
             try:
                 # While the model works, the core measures.
@@ -166,10 +163,38 @@ class Pipeline:
             analysis,
             timing=_timing(watch, read, answer),
             request_id=request_id,
-            prepared=read.prepared,
+            prepared=prepared,
             answer=answer,
             show_analysis=options.analysis,
             show_embedding=options.embedding,
+        )
+
+    async def embed(
+        self,
+        sent: Upload | Recording | bytes,
+        *,
+        hints: Hints | None = None,
+        options: Options | None = None,
+        request_id: str | None = None,
+    ) -> Embedding:
+        """The model's pooled features, and nothing that would cost the signal core's time.
+
+        Of the options, ``analysis`` and ``embedding`` say nothing here.
+
+        Raises:
+            EcgServeError: As :meth:`predict` does.
+        """
+        options = options or Options()
+        watch = Stopwatch()
+        async with _deadline(self._deadline_s):
+            read, prepared = await self._read_for_model(sent, hints, options)
+            answer = await self._model.ask(prepared.segments)
+        return make_embedding(
+            read.recording,
+            prepared,
+            answer,
+            timing=_timing(watch, read, answer),
+            request_id=request_id,
         )
 
     async def analyze(
@@ -192,6 +217,15 @@ class Pipeline:
         return make_result(
             read.recording, analysis, timing=_timing(watch, read, None), request_id=request_id
         )
+
+    async def _read_for_model(
+        self, sent: Upload | Recording | bytes, hints: Hints | None, options: Options
+    ) -> tuple[_Read, Prepared]:
+        if options.model or options.precision:
+            _refuse_other_model(options, await self._model.info())
+        read = await self._in_thread(self._read, sent, hints, options)
+        assert read.prepared is not None  # noqa: S101 - options were given
+        return read, read.prepared
 
     def _read(
         self, sent: Upload | Recording | bytes, hints: Hints | None, options: Options | None

@@ -1,4 +1,4 @@
-"""Recording, analysis and scores -> Result."""
+"""Recording, analysis and scores -> Result or Embedding."""
 
 import uuid
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from serve_app.recording import Recording
 from serve_app.results import (
     Analysis,
     Anomaly,
+    Embedding,
     LabelInfo,
     LeadQualityInfo,
     ModelCard,
@@ -28,7 +29,14 @@ from serve_app.results import (
     Timing,
 )
 
-__all__ = ["Answer", "make_result", "model_card", "model_info", "predictions"]
+__all__ = [
+    "Answer",
+    "make_embedding",
+    "make_result",
+    "model_card",
+    "model_info",
+    "predictions",
+]
 
 _ACCEPTABLE_QUALITY = 0.5
 
@@ -78,8 +86,37 @@ def make_result(
         if answer and scores
         else [],
         segments=_segments(scores.probabilities) if scores else [],
-        embedding=scores.embeddings.mean(axis=0).tolist() if scores and show_embedding else None,
+        embedding=_mean_embedding(scores) if scores and show_embedding else None,
         analysis=_analysis(recording, analysis) if show_analysis else None,
+        timing_ms=timing,
+    )
+
+
+def make_embedding(
+    recording: Recording,
+    prepared: Prepared,
+    answer: Answer,
+    *,
+    timing: Timing,
+    request_id: str | None = None,
+) -> Embedding:
+    """The pooled features of one recording.
+
+    Args:
+        recording: As decoded.
+        prepared: The model's input.
+        answer: The model's output.
+        timing: Where the time went.
+        request_id: The caller's, or one is made.
+    """
+    return Embedding(
+        id=uuid.uuid4().hex,
+        created_at=datetime.now(UTC),
+        request_id=request_id or uuid.uuid4().hex,
+        model=model_info(answer.model),
+        recording=_recording_info(recording, prepared),
+        embedding=_mean_embedding(answer.scores),
+        segments=answer.scores.embeddings.tolist(),
         timing_ms=timing,
     )
 
@@ -160,6 +197,11 @@ def _quality(recording: Recording, analysis: core.ECGAnalysisResult) -> Quality:
     }
     score = analysis.signal_quality
     return Quality(score=score, acceptable=score >= _ACCEPTABLE_QUALITY, leads=leads)
+
+
+def _mean_embedding(scores: Scores) -> list[float]:
+    mean: list[float] = scores.embeddings.mean(axis=0).tolist()
+    return mean
 
 
 def _segments(probabilities: npt.NDArray[np.float32]) -> list[SegmentScores]:

@@ -1,14 +1,18 @@
-"""The Result that HTTP, deployment handles and the command line give alike."""
+"""The answers that HTTP, deployment handles and the command line give alike."""
 
+import io
 import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "Analysis",
     "Anomaly",
+    "Embedding",
     "LabelInfo",
     "LeadQualityInfo",
     "ModelCard",
@@ -161,10 +165,20 @@ class Timing(_Frozen):
     total: float
 
 
-class Result(_Frozen):
-    """The answer to one recording."""
-
+class _Answer(_Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def to_json(self) -> bytes:
+        """Compact UTF-8 JSON."""
+        return self.model_dump_json().encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able members."""
+        return self.model_dump(mode="json")
+
+
+class Result(_Answer):
+    """The answer to one recording."""
 
     id: str
     created_at: datetime
@@ -180,10 +194,27 @@ class Result(_Frozen):
     cached: bool = False
     degraded: Literal["signal_only", "stale"] | None = None
 
-    def to_json(self) -> bytes:
-        """Compact UTF-8 JSON."""
-        return self.model_dump_json().encode()
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able members."""
-        return self.model_dump(mode="json")
+class Embedding(_Answer):
+    """The model's pooled features of one recording; its signal was not analysed."""
+
+    id: str
+    created_at: datetime
+    request_id: str
+    model: ModelInfo
+    recording: RecordingInfo
+    embedding: list[float] = Field(description="Mean over the segments.")
+    segments: list[list[float]] = Field(
+        description="The features of each 5 s of the recording, from its start on."
+    )
+    timing_ms: Timing
+
+    def to_array(self) -> npt.NDArray[np.float32]:
+        """The features of the segments, ``(segments, embedding_dim)`` float32."""
+        return np.array(self.segments, np.float32)
+
+    def to_npy(self) -> bytes:
+        """The same array in NumPy's file format."""
+        file = io.BytesIO()
+        np.save(file, self.to_array(), allow_pickle=False)
+        return file.getvalue()

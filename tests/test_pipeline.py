@@ -7,8 +7,15 @@ import json
 import numpy as np
 import pytest
 
+import serve_app.pipeline
 from serve_app.decoding import Hints, decode
-from serve_app.errors import InferenceTimeout, InvalidParameter, ModelNotFound, ModelUnavailable
+from serve_app.errors import (
+    InferenceTimeout,
+    InvalidParameter,
+    InvalidSignal,
+    ModelNotFound,
+    ModelUnavailable,
+)
 from serve_app.pipeline import Options, Pipeline
 from serve_app.settings import load_settings
 
@@ -73,6 +80,47 @@ def test_options(pipeline, dicom_bytes):
     assert "embedding" not in json.loads(predict(pipeline, dicom_bytes).to_json())
 
 
+def test_the_embedding_is_the_one_of_the_predictions(pipeline, dicom_bytes):
+    embedded = asyncio.run(pipeline.embed(dicom_bytes, request_id="r-1"))
+    predicted = predict(pipeline, dicom_bytes, options=Options(embedding=True))
+    assert embedded.embedding == predicted.embedding
+    assert embedded.model == predicted.model
+    assert embedded.recording == predicted.recording
+    assert embedded.request_id == "r-1"
+    assert embedded.timing_ms.total >= embedded.timing_ms.inference > 0
+    of_segments = embedded.to_array()
+    dimensions = asyncio.run(pipeline.models())[0].embedding_dim
+    assert (of_segments.shape, of_segments.dtype) == ((2, dimensions), np.float32)
+    assert of_segments.mean(axis=0).tolist() == embedded.embedding
+    assert not np.array_equal(*of_segments)
+
+
+def test_features_of_segments_stand_in_the_recording_s_order(pipeline, sinus_mv, as_npy):
+    # Halves that change places leave each lead's mean and deviation as they were.
+    first, second = (
+        asyncio.run(pipeline.embed(as_npy(signal_mv), hints=Hints(fs_hz=500))).to_array()
+        for signal_mv in (sinus_mv, np.roll(sinus_mv, 2500, axis=1))
+    )
+    np.testing.assert_allclose(first, second[::-1], atol=1e-4)
+
+
+def test_embed_runs_no_analysis(pipeline, dicom_bytes, monkeypatch):
+    def analyze(_):
+        raise AssertionError("the signal was analysed")
+
+    monkeypatch.setattr(serve_app.pipeline, "analyze", analyze)
+    assert asyncio.run(pipeline.embed(dicom_bytes)).embedding
+    with pytest.raises(AssertionError):
+        predict(pipeline, dicom_bytes)
+
+
+def test_embed_refuses_what_predict_refuses(pipeline, dicom_bytes, sinus_mv, as_npy):
+    with pytest.raises(ModelNotFound):
+        asyncio.run(pipeline.embed(dicom_bytes, options=Options(model="other")))
+    with pytest.raises(InvalidSignal, match="shorter than one segment"):
+        asyncio.run(pipeline.embed(as_npy(sinus_mv[:, :1500]), hints=Hints(fs_hz=500)))
+
+
 def test_analyze_asks_no_model(settings, dicom_bytes):
     def no_engine():
         raise AssertionError("a model was asked")
@@ -127,6 +175,8 @@ def test_the_deadline_holds(dicom_bytes):
     hurried = Pipeline(load_settings(request_timeout_s=0.3), SlowModel())
     with pytest.raises(InferenceTimeout, match=r"0\.3 s"):
         predict(hurried, dicom_bytes)
+    with pytest.raises(InferenceTimeout):
+        asyncio.run(hurried.embed(dicom_bytes))
 
 
 def test_many_at_once_do_not_mix(pipeline, sinus_mv, as_npy):

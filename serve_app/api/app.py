@@ -41,6 +41,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
         pipeline, settings, metrics, Admission(settings.max_ongoing_requests)
     )
     app.include_router(routes.router)
+    app.include_router(routes.embed_router)
     app.include_router(routes.metrics_router)
     if settings.cors_origins:
         app.add_middleware(
@@ -48,7 +49,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Content-Type", "Content-Encoding", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", *routes.MODEL_HEADERS],
         )
     app.add_middleware(RequestScope, metrics=metrics, sets_header=sets_request_id)
     problems.install(app)

@@ -1,8 +1,9 @@
 """The paths, and what each takes and gives."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,15 +12,21 @@ from serve_app.api.admission import Admission
 from serve_app.api.bodies import read_upload
 from serve_app.api.examples import ANALYZE_EXAMPLE, PREDICT_EXAMPLE
 from serve_app.api.metrics import Metrics
+from serve_app.api.negotiation import choose_media_type
 from serve_app.api.problems import MEDIA_TYPE, Problem
 from serve_app.decoding import Hints, Upload
-from serve_app.errors import ModelNotFound, NotAcceptable
+from serve_app.errors import ModelNotFound
 from serve_app.pipeline import Options, Pipeline
 from serve_app.reporting import model_card
-from serve_app.results import ModelCard, Result
+from serve_app.results import Embedding, ModelCard, Result
 from serve_app.settings import Settings
 
-__all__ = ["Services", "metrics_router", "router"]
+__all__ = ["MODEL_HEADERS", "Services", "embed_router", "metrics_router", "router"]
+
+_JSON: Final = "application/json"
+_NPY: Final = "application/x-npy"
+# Which model answered, where the body is an array that cannot say it.
+MODEL_HEADERS: Final = ("X-Model-Name", "X-Model-Revision")
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,11 @@ class HintsQuery(BaseModel):
         return Hints(self.fs_hz, self.units, tuple(names) if self.leads else None)
 
 
-class PredictQuery(HintsQuery):
-    """What may be asked besides."""
+class ModelQuery(HintsQuery):
+    """Which model, and what it is given."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    analysis: bool = Field(True, description="Beats, rhythm and intervals too.")
-    embedding: bool = Field(False, description="The pooled features too, mean over the segments.")
     missing_leads: Literal["refuse", "zero"] = Field(
         "refuse", description="zero: give the model zeros for missing leads, and say so."
     )
@@ -64,13 +69,18 @@ class PredictQuery(HintsQuery):
 
     def options(self) -> Options:
         """For the pipeline."""
-        return Options(
-            analysis=self.analysis,
-            embedding=self.embedding,
-            missing_leads=self.missing_leads,
-            model=self.model,
-            precision=self.precision,
-        )
+        return Options(missing_leads=self.missing_leads, model=self.model, precision=self.precision)
+
+
+class PredictQuery(ModelQuery):
+    """What may be asked besides."""
+
+    analysis: bool = Field(True, description="Beats, rhythm and intervals too.")
+    embedding: bool = Field(False, description="The pooled features too, mean over the segments.")
+
+    def options(self) -> Options:
+        """For the pipeline."""
+        return replace(super().options(), analysis=self.analysis, embedding=self.embedding)
 
 
 class Liveness(BaseModel):
@@ -101,10 +111,11 @@ async def _services(request: Request) -> Services:
 
 
 async def _json_wanted(request: Request) -> None:
-    accept = request.headers.get("accept", "*/*")
-    offered = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-    if not offered & {"*/*", "application/*", "application/json", ""}:
-        raise NotAcceptable(f"This endpoint answers application/json, not {accept[:100]!r}.")
+    choose_media_type(request.headers, (_JSON,))
+
+
+async def _json_or_npy(request: Request) -> str:
+    return choose_media_type(request.headers, (_JSON, _NPY))
 
 
 _Services = Annotated[Services, Depends(_services)]
@@ -122,6 +133,7 @@ async def _upload(
 
 
 _Upload = Annotated[Upload, Depends(_upload)]
+_PRIVATE: Final = {"Cache-Control": "private, no-store"}
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
@@ -136,6 +148,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 router = APIRouter(dependencies=[Depends(_json_wanted)])
+embed_router = APIRouter()
 
 
 def _body(example: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +202,42 @@ async def predict(
     return _answer(services, result)
 
 
+@embed_router.post(
+    "/v1/embed",
+    response_model=Embedding,
+    responses=_PROBLEMS
+    | {
+        200: {
+            "description": "JSON, or of the segments' features a float32 array (segments, d).",
+            "content": {_NPY: _BINARY},
+            "headers": {
+                name: {"schema": {"type": "string"}, "description": f"With {_NPY}."}
+                for name in MODEL_HEADERS
+            },
+        }
+    },
+    openapi_extra=_body(PREDICT_EXAMPLE),
+    summary="The model's features of a recording",
+)
+async def embed(
+    request: Request,
+    services: _Services,
+    media_type: Annotated[str, Depends(_json_or_npy)],
+    query: Annotated[ModelQuery, Query()],
+    upload: _Upload,
+) -> Response:
+    """Pooled features, for the recording and each 5 s of it; the signal is not analysed."""
+    embedding = await services.pipeline.embed(
+        upload,
+        hints=query.hints(),
+        options=query.options(),
+        request_id=request.scope["request_id"],
+    )
+    response = _answer(services, embedding) if media_type == _JSON else _npy(services, embedding)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
 @router.post(
     "/v1/analyze",
     response_model=Result,
@@ -234,10 +283,17 @@ async def readyz(services: _Services) -> Readiness:
     return Readiness(model=info.name, revision=info.revision)
 
 
-def _answer(services: Services, result: Result) -> Response:
+def _answer(services: Services, result: Result | Embedding) -> Response:
     services.metrics.observe_result(result)
-    headers = {"Cache-Control": "private, no-store"}
-    return Response(result.to_json(), headers=headers, media_type="application/json")
+    return Response(result.to_json(), headers=dict(_PRIVATE), media_type=_JSON)
+
+
+def _npy(services: Services, embedding: Embedding) -> Response:
+    services.metrics.observe_result(embedding)
+    # Quoted, since a model is named after its folder, and headers are ASCII.
+    told = [quote(text, safe="/:@") for text in (embedding.model.name, embedding.model.revision)]
+    headers = {**_PRIVATE, **dict(zip(MODEL_HEADERS, told, strict=True))}
+    return Response(embedding.to_npy(), headers=headers, media_type=_NPY)
 
 
 metrics_router = APIRouter()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import psutil
 import pytest
 
@@ -43,6 +45,8 @@ answers = {
     "bytes": handle.predict.remote(sent).result(),
     "recording": handle.predict.remote(decode(sent)).result(),
     "analysis": handle.analyze.remote(sent).result(),
+    "embedding": handle.embed.remote(sent).result(),
+    "embedding_of_recording": handle.embed.remote(decode(sent)).result(),
     "two_leads": handle.predict.remote(
         make_recording(
             decode(sent).signal_mv[:2], fs_hz=1000, leads=("I", "II"), format="array", sha256="0"
@@ -113,6 +117,24 @@ def test_handles_answer_as_http_does(http, by_handle, dicom_bytes):
         for one, other in zip(of_handle["predictions"], over_http["predictions"], strict=True):
             assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
     assert by_handle["analysis"]["model"] is None
+
+
+def test_features_over_http_by_handle_and_by_the_client(server, http, by_handle, dicom_bytes):
+    response = http.post("/v1/embed", content=dicom_bytes, headers={"Accept": "application/x-npy"})
+    segments = np.load(io.BytesIO(response.content))
+    assert len(response.headers.get_list("x-request-id")) == 1
+    assert response.headers["x-model-name"] == "demo"
+    predicted = http.post("/v1/predict?embedding=true", content=dicom_bytes).json()
+    over_http = http.post("/v1/embed", content=dicom_bytes).json()
+    with Client(server) as client:
+        of_client = client.embed(Upload((("", dicom_bytes),)), missing_leads="zero").to_dict()
+    ways = (over_http, of_client, by_handle["embedding"], by_handle["embedding_of_recording"])
+    for told in ways:
+        assert told.keys() == over_http.keys()
+        assert told["model"] == predicted["model"]
+        assert told["recording"]["sha256"] == predicted["recording"]["sha256"]
+        np.testing.assert_allclose(told["embedding"], predicted["embedding"], atol=1e-5)
+        np.testing.assert_allclose(told["segments"], segments, atol=1e-5)
 
 
 def test_handles_take_options_and_raise_the_errors_of_the_tree(by_handle):
@@ -214,9 +236,11 @@ def test_a_killed_model_replica_costs_no_request(server, dicom_bytes):
 
 @pytest.mark.slow
 def test_mono_answers_as_the_graph_does_and_stops_clean(http, dicom_bytes):
-    graph = http.post("/v1/predict", content=dicom_bytes).json()
+    graph = http.post("/v1/predict?embedding=true", content=dicom_bytes).json()
     with running_server("--profile", "mono") as (url, _, _):
         mono = httpx2.post(f"{url}/v1/predict", content=dicom_bytes, timeout=60).json()
+        embedded = httpx2.post(f"{url}/v1/embed", content=dicom_bytes, timeout=60).json()
+    assert embedded["embedding"] == pytest.approx(graph["embedding"], abs=1e-5)
     for one, other in zip(graph["predictions"], mono["predictions"], strict=True):
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
     with pytest.raises(httpx2.TransportError):
