@@ -1,4 +1,4 @@
-"""`ecg-serve model`: fetch, convert, verify and list models.
+"""`ecg-serve model`: fetch, convert, verify, bench and list models.
 
 Exit codes: 0 done, 1 the model failed, 2 a wrong call.
 """
@@ -8,23 +8,25 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from serve_app.errors import CheckpointError, EcgServeError, SettingsError
+from serve_app.errors import CheckpointError, EcgServeError, NotFound, SettingsError
 from serve_app.settings import load_settings
 
 if TYPE_CHECKING:
+    from serve_app.engine.protocol import Float32s
     from serve_app.model.hub import HubFiles
     from serve_app.model.verification import Verified
 
 __all__ = ["model_app"]
 
 model_app = typer.Typer(
-    help="Fetch, convert, verify and list models.",
+    help="Fetch, convert, verify, bench and list models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -36,6 +38,14 @@ Revision = Annotated[
     str | None, typer.Option(help="Commit or SHA-256 (or its first digits) that it has to be.")
 ]
 Model = Annotated[str, typer.Argument(help="A directory, a .pt, hf:OWNER/NAME[@REVISION] or demo.")]
+
+
+class BenchPrecision(StrEnum):
+    """Which engines are timed."""
+
+    ALL = "all"
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 @model_app.command()
@@ -92,6 +102,34 @@ def verify_model(
     raise typer.Exit(0 if found.agrees else 1)
 
 
+@model_app.command()
+def bench(
+    model: Model,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Recordings; by default pydicom's own example.")
+    ] = None,
+    precision: Annotated[BenchPrecision, typer.Option()] = BenchPrecision.ALL,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of each engine.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Calls that are timed, of each.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Time each precision against the plain float32 forward pass, on real segments.
+
+    Exit code 1 where a probability is off by more than 0.02.
+    """
+    with _failures_told(as_json):
+        from serve_app.engine.comparison import PRECISIONS, compare_engines
+        from serve_app.model.checkpoints import load_model
+
+        segments = _segments(files)
+        chosen = [p for p in PRECISIONS if precision in (BenchPrecision.ALL, p)]
+        found = compare_engines(
+            load_model(model), segments, precisions=chosen, threads=threads, rounds=rounds
+        )
+        _print(found.to_dict(), _benched, as_json)
+    raise typer.Exit(0 if found.within_limit else 1)
+
+
 @model_app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """The demo, the model that ECG_MODEL names, and what the cache of the Hub holds."""
@@ -103,6 +141,26 @@ def list_models(as_json: AsJson = False) -> None:
         models += [cached.to_dict() for cached in cached_models()]
         current = {"name": settings.model, "revision": settings.model_revision}
         _print({"current": current, "models": models}, _listed, as_json)
+
+
+def _segments(files: list[Path] | None) -> "Float32s":
+    """Standardised segments of recordings, as the model is given them."""
+    import numpy as np
+    from pydicom.data import get_testdata_file
+
+    from serve_app.decoding import decode_path
+    from serve_app.preprocessing import check, prepare
+
+    example = Path(str(get_testdata_file("waveform_ecg.dcm", download=False)))
+    try:
+        recordings = [decode_path(path) for path in files or [example]]
+    except OSError as error:
+        raise NotFound(
+            f"The file cannot be read: {error.strerror}.", hint="Check the path."
+        ) from error
+    for recording in recordings:
+        check(recording)
+    return np.concatenate([prepare(recording).segments for recording in recordings])
 
 
 def _pull(name: str, to: Path | None, *, encoder: bool, force: bool) -> dict[str, Any]:
@@ -161,6 +219,22 @@ def _verified(told: dict[str, Any]) -> Iterator[str]:
         yield f"  {name:<22} max |difference| {worst}"
     if told["differences"]:
         yield f"  {'agrees' if told['agrees'] else 'DIFFERS'} within 1e-4"
+
+
+def _benched(told: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"{told['name']}: revision {told['revision']}, {told['parameters']:,} parameters, "
+        f"{told['segments']} segments, threads: {told['threads']}, median of {told['rounds']}"
+    )
+    for row in told["rows"]:
+        yield (
+            f"  {row['engine']} {row['precision']}: {row['weights_mb']:.1f} MB, "
+            f"max |difference| {row['max_logit_error']:.1e} of a logit, "
+            f"{row['max_probability_error']:.4f} of a probability"
+        )
+        for batch, rate in row["segments_per_s"].items():
+            speed_up = row["speed_up"][batch]
+            yield f"    batch {batch}: {rate:.1f} segments/s, {speed_up:.2f} x plain float32"
 
 
 def _listed(told: dict[str, Any]) -> Iterator[str]:

@@ -60,6 +60,11 @@ class TorchEngine:
         """Which model this is."""
         return self._info
 
+    @property
+    def weights_bytes(self) -> int:
+        """Size of the weights as they are multiplied."""
+        return sum(weight.numel() * weight.element_size() for weight in self._model.parameters())
+
     def warm(self) -> None:
         """Run the smallest and the largest batch, so that no request pays for first-time work."""
         info = self._info

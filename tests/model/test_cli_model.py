@@ -196,3 +196,19 @@ def test_pull_mends_what_was_damaged_in_the_cache(
         assert "--force" in told("pull", name, code=1)["error"]["hint"]
     told("pull", f"{NAME}@{commit}", "--force")
     told("verify", NAME)
+
+
+def test_bench_times_each_precision_against_plain_float32() -> None:
+    done = run("bench", "demo", "--rounds", "1", "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert [row["precision"] for row in told["rows"]] == ["fp32", "bf16"]
+    exact, halved = told["rows"]
+    assert exact["max_probability_error"] < 1e-5 < halved["max_probability_error"] <= 0.02
+    assert halved["weights_mb"] < 0.6 * exact["weights_mb"]
+    assert all(rate > 0 for row in told["rows"] for rate in row["segments_per_s"].values())
+
+
+def test_bench_of_a_missing_recording_is_told() -> None:
+    done = run("bench", "demo", "nowhere.dat")
+    assert (done.returncode, "cannot be read" in done.stderr) == (1, True)

@@ -14,7 +14,7 @@ use crate::voices::{FLOOR_MV, Voices};
 
 const CAP: f32 = 2.0;
 const APART_S: f64 = 0.140;
-const LEAST: f64 = 0.002;
+const LEAST: f64 = 0.1;
 /// Samples that are looked at together.
 const MASKED: usize = 256;
 /// Reach around a place in which its peak and its envelope are sought, s.

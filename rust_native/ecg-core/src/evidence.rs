@@ -4,7 +4,7 @@
 use crate::candidates::{Pair, REFINE_S};
 use crate::curves::{Curves, count};
 use crate::order::running_median;
-use crate::reductions::{BLOCK_S, block_maxima, highest, lowest, total};
+use crate::reductions::{BLOCK_S, block_maxima, highest, lowest, total, usual_height};
 use crate::scratch::{Buffer, empty};
 use crate::shapes::likeness_of;
 use crate::simd::dispatch;
@@ -82,8 +82,7 @@ impl Levels {
     fn of(curve: &[f32], fs_hz: f64) -> Self {
         let mut maxima = block_maxima(curve, BLOCK_S, fs_hz);
         let medians = running_median(&maxima, BLOCKS);
-        maxima.sort_unstable_by(f64::total_cmp);
-        let floor = FLOOR * maxima[(3 * maxima.len() / 4).min(maxima.len() - 1)];
+        let floor = FLOOR * usual_height(&mut maxima);
         Self { medians, floor, length: curve.len() }
     }
 

@@ -8,10 +8,28 @@ use crate::simd::dispatch;
 /// Length of the stretches that a curve's usual height is taken from, s.
 pub const BLOCK_S: f64 = 2.0;
 
-/// Usual height of a curve's maxima: the median over stretches of two seconds.
+/// A median below this is that of a line, mV of slope energy (white noise of about 0.07 mV).
+const QUIET_MV: f64 = 0.015;
+/// What the upper quartile is then taken for.
+const BUSY: f64 = 0.5;
+
+/// Usual height of a curve's maxima, over stretches of two seconds.
 #[must_use]
 pub fn usual_maximum(curve: &[f32], fs_hz: f64) -> f64 {
-    median_of(&mut block_maxima(curve, BLOCK_S, fs_hz))
+    usual_height(&mut block_maxima(curve, BLOCK_S, fs_hz))
+}
+
+/// The median, which a loud artefact does not move; half the upper quartile where the median is that
+/// of a line: a heart that stands still for most of a recording must not make it the measure of its
+/// beats. Reorders `maxima`.
+#[must_use]
+pub fn usual_height(maxima: &mut [f64]) -> f64 {
+    let median = median_of(maxima);
+    if median >= QUIET_MV {
+        return median;
+    }
+    maxima.sort_unstable_by(f64::total_cmp);
+    maxima.get(3 * maxima.len() / 4).map_or(median, |upper| median.max(BUSY * upper))
 }
 
 /// Mean of a curve.

@@ -1,8 +1,7 @@
 //! How high and how busy each lead of a stream has been so far: its say in the vote.
 
 use crate::curves::{Curves, count};
-use crate::order::median_of;
-use crate::reductions::{BLOCK_S, highest, total};
+use crate::reductions::{BLOCK_S, highest, total, usual_height};
 use crate::scratch::empty;
 use crate::voices::Voices;
 
@@ -55,7 +54,7 @@ impl Past {
                 self.maxima[lead].push(highest(energy));
                 let mut sorted = empty();
                 sorted.extend_from_slice(&self.maxima[lead]);
-                self.levels[lead] = median_of(&mut sorted);
+                self.levels[lead] = usual_height(&mut sorted);
             }
         }
         self.learnt += 1;

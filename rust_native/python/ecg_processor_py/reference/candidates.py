@@ -23,7 +23,11 @@ FLOOR = 0.1
 FLOOR_MV = 1e-6
 CAP = 2.0
 APART_S = 0.140
-LEAST = 0.002
+LEAST = 0.1
+# A median below this is that of a line, mV of slope energy (white noise of about 0.07 mV).
+QUIET_MV = 0.015
+# What the upper quartile is then taken for.
+BUSY = 0.5
 REFINE_S = 0.060
 # Part of the highest squared band that makes an extremum the R peak if it comes first.
 STRONG = 0.5
@@ -104,9 +108,21 @@ class Voices:
         return [lead for lead in loudest if self.weights[lead] >= least]
 
 
+def usual_height(maxima: Floats) -> float:
+    """The median, which a loud artefact does not move.
+
+    Half the upper quartile where the median is that of a line: a heart that stands still for most
+    of a recording must not make it the measure of its beats.
+    """
+    median = float(np.median(maxima))
+    if median >= QUIET_MV:
+        return median
+    return max(median, BUSY * float(np.sort(maxima)[3 * len(maxima) // 4]))
+
+
 def level_of(curve: Floats32, fs_hz: float) -> float:
     """Usual height of a curve's maxima."""
-    return float(np.median(block_maxima(curve, BLOCK_S, fs_hz)))
+    return usual_height(block_maxima(curve, BLOCK_S, fs_hz))
 
 
 def _weight(average: float, level: float) -> float:
@@ -251,7 +267,7 @@ def _levels(curve: Floats32, at: Places, fs_hz: float) -> Floats:
     """Usual height of a curve's maxima at each place."""
     maxima = block_maxima(curve, BLOCK_S, fs_hz)
     blocks = len(maxima)
-    floor = FLOOR * np.sort(maxima)[min(3 * blocks // 4, blocks - 1)]
+    floor = FLOOR * usual_height(maxima)
     medians = running_median(maxima, BLOCKS)
     return np.asarray(np.maximum(medians[at * blocks // len(curve)], max(floor, 1e-9)))
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernel import RawBeat, Signal
-from .candidates import Voices
+from .candidates import Voices, usual_height
 from .curves import Curves, count, step_at
 from .limits import MAX_SWING_MV, checked, require_plausible
 from .rpeaks import Beats
@@ -198,8 +198,8 @@ class Past:
         if self._learnt % self._every == 0:
             self._maxima.append(energy.max(axis=1))
         self._learnt += 1
-        levels, averages = np.median(self._maxima, axis=0), self._sums / self._learnt
-        self._voices = Voices.weighed(levels.tolist(), averages.tolist())
+        levels = [usual_height(maxima) for maxima in np.transpose(self._maxima)]
+        self._voices = Voices.weighed(levels, (self._sums / self._learnt).tolist())
         if len(self._maxima) == MOST_BLOCKS:
             self._maxima, self._every = self._maxima[::2], 2 * self._every
 
