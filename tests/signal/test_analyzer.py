@@ -1,6 +1,8 @@
 """The analyzer around the analysis: counters, threads, batches, the event loop, copies."""
 
 import asyncio
+import copy
+import pickle
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,8 @@ from ecg_processor_py import (
     ECGAnalyzerFFI,
     ECGError,
     InvalidSignalError,
+    find_anomalies,
+    hrv,
 )
 
 
@@ -165,3 +169,37 @@ def test_one_analyzer_from_many_threads_at_once(analyzer, signals):
         thread.join()
     assert len(seen) == 120
     assert len(set(seen)) == 1
+
+
+def test_an_analyzer_is_pickled_and_copied_without_its_counters(clean_lead, use_ffi):
+    analyzer = ECGAnalyzerFFI(use_ffi)
+    expected = analyzer.analyze(clean_lead)
+    for other in (pickle.loads(pickle.dumps(analyzer)), copy.deepcopy(analyzer)):
+        assert (other.backend, other.get_stats()["total"]) == (analyzer.backend, 0)
+        np.testing.assert_array_equal(other.analyze(clean_lead).qrs_peaks, expected.qrs_peaks)
+
+
+def test_results_compare_and_hash_by_identity(clean_lead, use_ffi):
+    analyzer = ECGAnalyzerFFI(use_ffi)
+    first, second = analyzer.analyze(clean_lead), analyzer.analyze(clean_lead)
+    assert first == first
+    assert first != second
+    assert len({first, second}) == 2
+
+
+@pytest.mark.parametrize("signals", [np.zeros(5000), "record", {"I": np.zeros(5000)}])
+def test_a_single_recording_is_no_batch(signals, use_ffi):
+    with pytest.raises(InvalidSignalError, match="into a list"):
+        ECGAnalyzerFFI(use_ffi).analyze_batch(signals)
+
+
+def test_intervals_and_times_in_other_units_are_refused(use_ffi):
+    with pytest.raises(InvalidSignalError, match="seconds must be multiplied"):
+        hrv([0.8, 0.81, 0.79] * 20, use_ffi=use_ffi)
+    with pytest.raises(InvalidSignalError, match="divided by the sampling rate"):
+        find_anomalies(np.arange(200, 5000, 400), use_ffi=use_ffi)
+    with pytest.raises(ConfigError, match="must be below max_heart_rate"):
+        find_anomalies([0.5, 1.5], min_heart_rate=210, max_heart_rate=100, use_ffi=use_ffi)
+    for bad in ([3], [(8.0, 2.0)], [(0.0, 4.0), (3.0, 5.0)]):
+        with pytest.raises(InvalidSignalError, match="measurable must hold"):
+            find_anomalies([0.5, 1.5], 9.0, measurable=bad, use_ffi=use_ffi)

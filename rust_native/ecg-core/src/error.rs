@@ -153,7 +153,7 @@ impl fmt::Display for Error {
             ),
             Self::TooShort { samples, fs_hz, least_s } => write!(
                 f,
-                "{samples} samples are {:.2} s at {fs_hz} Hz, at least {least_s} s are needed; \
+                "{samples} samples are {:.3} s at {fs_hz} Hz, at least {least_s} s are needed; \
                  the shape must be (samples,) or (leads, samples)",
                 *samples as f64 / fs_hz
             ),

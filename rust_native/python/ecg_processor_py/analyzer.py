@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
@@ -27,7 +28,8 @@ DEFAULT = ECGAnalysisConfig()
 class ECGAnalyzerFFI:
     """Analyse ECG recordings with the Rust core, or with NumPy where it is missing.
 
-    An analyzer may be shared between threads: it holds nothing but counters.
+    An analyzer may be shared between threads: it holds nothing but counters. Pickled or copied, it
+    begins to count anew.
 
     Args:
         use_ffi: None takes Rust if it is there, True insists on it, False declines it.
@@ -38,8 +40,13 @@ class ECGAnalyzerFFI:
 
     def __init__(self, use_ffi: bool | None = None) -> None:
         """Choose the backend."""
+        self._use_ffi = use_ffi
         self._kernel, self._backend = choose(use_ffi)
         self._stats = AnalyzerStats()
+
+    def __reduce__(self) -> tuple[type[ECGAnalyzerFFI], tuple[bool | None]]:
+        """Choose the backend again where it is unpickled."""
+        return type(self), (self._use_ffi,)
 
     @property
     def backend(self) -> BackendName:
@@ -143,6 +150,11 @@ class ECGAnalyzerFFI:
 
 
 def _listed(signals: Iterable[ArrayLike]) -> list[ArrayLike]:
+    one = isinstance(signals, np.ndarray) and signals.ndim < 2
+    if one or isinstance(signals, (str, bytes, Mapping)):
+        raise InvalidSignalError(
+            "signals must be a sequence of recordings: put a single one into a list"
+        )
     try:
         return list(signals)
     except TypeError as error:

@@ -35,7 +35,8 @@ def choose(use_ffi: bool | None) -> tuple[Kernel, BackendName]:
     if NATIVE is not None:
         return NATIVE, "rust"
     if use_ffi:
-        raise NativeUnavailableError(f"the Rust core cannot be used ({WHY_NOT}); {HOW_TO_BUILD}")
+        cure = "unset it" if switched_off() else HOW_TO_BUILD
+        raise NativeUnavailableError(f"the Rust core cannot be used ({WHY_NOT}); {cure}")
     return reference, "python"
 
 

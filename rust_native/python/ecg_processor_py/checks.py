@@ -16,6 +16,8 @@ from .kernel import Signal
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 # With more rows than this, and more rows than columns, the rows are the samples.
 MOST_LEADS = 100
+# Beyond what any heart does: the unit is another one.
+LEAST_RR_MS, MOST_RR_S = 30.0, 30.0
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 # What `float` would take, and nobody means as a number.
 NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, complex, np.complexfloating, np.ndarray)
@@ -102,7 +104,8 @@ def as_rr(rr_ms: Any) -> NDArray[np.float64]:
     """Give RR intervals as one-dimensional float64.
 
     Raises:
-        InvalidSignalError: not one-dimensional, or a value is not a positive finite number.
+        InvalidSignalError: not one-dimensional, a value is not a positive finite number, or half of
+            them are shorter than any heart's, as seconds are.
     """
     array = _as_array(rr_ms, "rr_ms")
     if array.ndim != 1 or array.dtype.kind not in "fiu":
@@ -113,6 +116,11 @@ def as_rr(rr_ms: Any) -> NDArray[np.float64]:
     rr: NDArray[np.float64] = np.ascontiguousarray(array, dtype=np.float64)
     if not bool(np.all(np.isfinite(rr) & (rr > 0))):
         raise InvalidSignalError("rr_ms must hold positive finite intervals: drop the others")
+    if rr.size and float(np.median(rr)) < LEAST_RR_MS:
+        raise InvalidSignalError(
+            f"half of rr_ms is below {LEAST_RR_MS:g} ms: intervals in seconds must be multiplied "
+            "by 1000"
+        )
     return rr
 
 
@@ -120,7 +128,8 @@ def as_times(peaks_s: Any) -> NDArray[np.float64]:
     """Give times of beats as one-dimensional float64.
 
     Raises:
-        InvalidSignalError: not one-dimensional, not finite, below zero, or not ascending.
+        InvalidSignalError: not one-dimensional, not finite, below zero, not ascending, or further
+            apart than any heart's, as sample indices are.
     """
     array = _as_array(peaks_s, "peaks_s")
     if array.ndim != 1 or (array.dtype.kind not in "fiu" and array.size):
@@ -132,6 +141,11 @@ def as_times(peaks_s: Any) -> NDArray[np.float64]:
     ascending = np.diff(times, prepend=-1.0) > 0.0
     if not bool(np.all(np.isfinite(times) & ascending)) or bool(np.any(times < 0.0)):
         raise InvalidSignalError("peaks_s must be finite, ascending and not below zero")
+    if times.size > 1 and float(np.median(np.diff(times))) > MOST_RR_S:
+        raise InvalidSignalError(
+            f"beats more than {MOST_RR_S:g} s apart: sample indices must be divided by the sampling "
+            "rate"
+        )
     return times
 
 
@@ -206,9 +220,12 @@ def order_of_leads(
         raise InvalidSignalError(f"leads named more than once: {', '.join(double)}")
     missing = [lead for lead in STANDARD_LEADS if lead.lower() not in names]
     if missing and (not zero_missing or len(missing) == len(STANDARD_LEADS)):
+        standard = {lead.lower() for lead in STANDARD_LEADS}
+        others = [str(name) for name in lead_names if _folded(name) not in standard]
+        unknown = f" (not known: {', '.join(others)})" if others else ""
         raise InvalidSignalError(
-            f"missing leads: {', '.join(missing)}; ECG-FM needs all of "
-            f"{', '.join(STANDARD_LEADS)} (missing_leads='zero' fills some with zeros)"
+            f"missing leads: {', '.join(missing)}{unknown}; the standard leads are "
+            f"{', '.join(STANDARD_LEADS)}"
         )
     return [None if lead in missing else names.index(lead.lower()) for lead in STANDARD_LEADS]
 

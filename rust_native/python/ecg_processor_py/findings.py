@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import checks
 from .backend import choose
-from .errors import InvalidSignalError
+from .errors import ConfigError, InvalidSignalError
 from .frozen import made
 from .kernel import RawHRV, RawQuality
 from .types import Anomaly, HRVMetrics, LeadQuality, SignalQuality
@@ -120,7 +120,11 @@ def find_anomalies(
         checks.number(min_heart_rate, "min_heart_rate", 10.0, 400.0),
         checks.number(max_heart_rate, "max_heart_rate", 10.0, 400.0),
     )
-    spans = None if measurable is None else [(float(a), float(b)) for a, b in measurable]
+    if not limits[0] < limits[1]:
+        raise ConfigError(
+            f"min_heart_rate {limits[0]:g} must be below max_heart_rate {limits[1]:g}"
+        )
+    spans = None if measurable is None else _spans(measurable)
     length = end if duration_s is None else checks.number(duration_s, "duration_s", end, 1e9)
     kernel = choose(use_ffi)[0]
     found = kernel.find_anomalies(peaks, length, _marks(unlike, len(peaks)), spans, *limits)
@@ -141,6 +145,17 @@ def lead_qualities(leads: list[tuple[float, list[str]]]) -> tuple[LeadQuality, .
 def hrv_of(raw: RawHRV) -> HRVMetrics:
     """Turn a kernel's answer into `HRVMetrics`."""
     return made(HRVMetrics, raw)
+
+
+def _spans(measurable: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    try:
+        spans = [(float(start), float(end)) for start, end in measurable]
+    except (TypeError, ValueError) as error:
+        raise InvalidSignalError("measurable must hold pairs (start_s, end_s)") from error
+    ends = [time for span in spans for time in span]
+    if any(not earlier <= later for earlier, later in zip(ends, ends[1:], strict=False)):
+        raise InvalidSignalError("measurable must hold ascending spans (start_s, end_s)")
+    return spans
 
 
 def _marks(unlike: ArrayLike | None, beats: int) -> NDArray[np.bool_] | None:

@@ -125,11 +125,11 @@ def check_lead_reversal(
     (1995) 929), weighed by a conditional logistic model. A lead between two legs is flat. Along the
     chest, neighbours change smoothly unless two are exchanged.
 
-    On public records, exchanged by arithmetic, it finds about nine in ten exchanges of RA with LA
-    or LL, half of those of V1 to V5 with a neighbour, one in six of LA with LL and of V5 with V6,
+    On public records, exchanged by arithmetic, it finds more than eight in ten exchanges of RA with
+    LA or LL, half of those of V1 to V5 with a neighbour, one in six of LA with LL and of V5 with V6,
     and none of LL with RL, which changes nothing; its thresholds were chosen with these records in
-    view. Dextrocardia, an unusual axis and pacing look like exchanges: a finding asks for a look at
-    the patient, no more.
+    view. Dextrocardia, an unusual axis, pacing and chest leads in quite another order look like
+    exchanges of limb leads: a finding asks for a look at the patient, no more.
 
     Args:
         x: `(leads, samples)` in mV, at least 1 s; three beats or more must be seen whole.

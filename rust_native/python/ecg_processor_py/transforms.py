@@ -55,7 +55,7 @@ def resample(
         fs_in: present rate, Hz.
         fs_out: wanted rate, Hz; for "polyphase" in a ratio of integers up to 20000 to `fs_in`.
         method: "linear" or "polyphase".
-        out: where to write, see above.
+        out: C-contiguous array of the result's shape and dtype to write to and give back.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
     """
     if method not in ("linear", "polyphase"):
@@ -79,7 +79,7 @@ def standardize(x: ArrayLike, *, out: Signal | None = None, use_ffi: bool | None
 
     Args:
         x: `(samples,)` or `(leads, samples)`.
-        out: where to write, see above.
+        out: C-contiguous array of the result's shape and dtype to write to and give back.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
     """
     signal, _ = checks.as_signal(x)
@@ -104,7 +104,7 @@ def segment(
         fs_hz: samples per second.
         seconds: length of a window.
         stride: seconds from one start to the next; None: windows do not overlap.
-        out: where to write, see above.
+        out: C-contiguous array of the result's shape and dtype to write to and give back.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
 
     Returns:
@@ -143,7 +143,7 @@ def prepare_ecg_fm(
         fs_hz: samples per second.
         lead_names: a name for each row; case does not matter, other leads than the 12 are ignored.
         missing_leads: "refuse", or "zero" to fill the missing ones of the 12 with zeros.
-        out: where to write, see above.
+        out: C-contiguous array of the result's shape and dtype to write to and give back.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
 
     Returns:
@@ -189,7 +189,7 @@ def bandpass(
         order: of each of the two filters, 1 to 8; the attenuation is that of twice the order.
         notch_hz: mains frequency to take out in the same pass, as `notch` does.
         notch_q: see `notch`.
-        out: where to write, see above.
+        out: C-contiguous array of the result's shape and dtype to write to and give back.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
     """
     signal, _ = checks.as_signal(x)
@@ -198,7 +198,7 @@ def bandpass(
     high = checks.number(high_hz, "high_hz", 0.01, 1e4)
     if not low < high < 0.499 * rate:
         raise ConfigError(
-            f"low_hz < high_hz < {0.499 * rate:g} (half the sampling rate) must hold, not "
+            f"low_hz < high_hz < {0.499 * rate:g} (just below half the sampling rate) must hold, not "
             f"{low:g} and {high:g}"
         )
     whole_order = checks.integer(order, "order", 1, 8)
@@ -230,7 +230,7 @@ def notch(
         fs_hz: samples per second.
         mains_hz: what to take out, below half the sampling rate.
         q: frequency over bandwidth (-3 dB, one way), 1 to 200.
-        out: where to write, see above.
+        out: C-contiguous array of the result's shape and dtype to write to and give back.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
     """
     signal, _ = checks.as_signal(x)
@@ -263,7 +263,7 @@ def remove_baseline(
         fs_hz: samples per second.
         cutoff_hz: what lies below goes; "highpass" only.
         method: "highpass" or "median".
-        out: where to write, see above.
+        out: C-contiguous array of the result's shape and dtype to write to and give back.
         use_ffi: backend, as in `ECGAnalyzerFFI`.
     """
     if method not in ("highpass", "median"):
@@ -294,7 +294,7 @@ def _mains(value: Any, name: str, rate: float) -> float:
     mains = checks.number(value, name, 0.01, 1e4)
     if not mains < 0.499 * rate:
         raise ConfigError(
-            f"{name} must be below {0.499 * rate:g} (half the sampling rate), not {mains:g}"
+            f"{name} must be below {0.499 * rate:g}, just below half the sampling rate, not {mains:g}"
         )
     return mains
 

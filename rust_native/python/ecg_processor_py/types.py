@@ -201,7 +201,8 @@ class HRVMetrics:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
 
-@dataclass(frozen=True)
+# Arrays do not compare to one truth: a result equals itself alone.
+@dataclass(frozen=True, eq=False)
 class ECGAnalysisResult:
     """What one recording says.
 

@@ -73,6 +73,6 @@ def require_duration(samples: int, fs_hz: float, least_s: float) -> None:
     """
     if samples < least_s * fs_hz:
         raise InvalidSignalError(
-            f"{samples} samples are {samples / fs_hz:.2f} s at {fs_hz:g} Hz, at least "
+            f"{samples} samples are {samples / fs_hz:.3f} s at {fs_hz:g} Hz, at least "
             f"{least_s:g} s are needed; the shape must be (samples,) or (leads, samples)"
         )
