@@ -182,7 +182,6 @@ def test_an_analyzer_is_pickled_and_copied_without_its_counters(clean_lead, use_
 def test_results_compare_and_hash_by_identity(clean_lead, use_ffi):
     analyzer = ECGAnalyzerFFI(use_ffi)
     first, second = analyzer.analyze(clean_lead), analyzer.analyze(clean_lead)
-    assert first == first
     assert first != second
     assert len({first, second}) == 2
 
@@ -196,7 +195,7 @@ def test_a_single_recording_is_no_batch(signals, use_ffi):
 def test_intervals_and_times_in_other_units_are_refused(use_ffi):
     with pytest.raises(InvalidSignalError, match="seconds must be multiplied"):
         hrv([0.8, 0.81, 0.79] * 20, use_ffi=use_ffi)
-    with pytest.raises(InvalidSignalError, match="divided by the sampling rate"):
+    with pytest.raises(InvalidSignalError, match="divide sample indices"):
         find_anomalies(np.arange(200, 5000, 400), use_ffi=use_ffi)
     with pytest.raises(ConfigError, match="must be below max_heart_rate"):
         find_anomalies([0.5, 1.5], min_heart_rate=210, max_heart_rate=100, use_ffi=use_ffi)

@@ -17,7 +17,7 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 # With more rows than this, and more rows than columns, the rows are the samples.
 MOST_LEADS = 100
 # Beyond what any heart does: the unit is another one.
-LEAST_RR_MS, MOST_RR_S = 30.0, 30.0
+LEAST_RR_MS, MOST_RR_S = 30.0, 60.0
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 # What `float` would take, and nobody means as a number.
 NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, complex, np.complexfloating, np.ndarray)
@@ -143,8 +143,7 @@ def as_times(peaks_s: Any) -> NDArray[np.float64]:
         raise InvalidSignalError("peaks_s must be finite, ascending and not below zero")
     if times.size > 1 and float(np.median(np.diff(times))) > MOST_RR_S:
         raise InvalidSignalError(
-            f"beats more than {MOST_RR_S:g} s apart: sample indices must be divided by the sampling "
-            "rate"
+            f"beats more than {MOST_RR_S:g} s apart: divide sample indices by the sampling rate"
         )
     return times
 

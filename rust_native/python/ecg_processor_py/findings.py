@@ -6,6 +6,7 @@ Signals are as in `transforms`; so are the errors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -153,7 +154,7 @@ def _spans(measurable: Sequence[tuple[float, float]]) -> list[tuple[float, float
     except (TypeError, ValueError) as error:
         raise InvalidSignalError("measurable must hold pairs (start_s, end_s)") from error
     ends = [time for span in spans for time in span]
-    if any(not earlier <= later for earlier, later in zip(ends, ends[1:], strict=False)):
+    if any(not earlier <= later for earlier, later in pairwise(ends)):
         raise InvalidSignalError("measurable must hold ascending spans (start_s, end_s)")
     return spans
 

@@ -126,9 +126,9 @@ def check_lead_reversal(
     chest, neighbours change smoothly unless two are exchanged.
 
     On public records, exchanged by arithmetic, it finds more than eight in ten exchanges of RA with
-    LA or LL, half of those of V1 to V5 with a neighbour, one in six of LA with LL and of V5 with V6,
-    and none of LL with RL, which changes nothing; its thresholds were chosen with these records in
-    view. Dextrocardia, an unusual axis, pacing and chest leads in quite another order look like
+    LA or LL, half of those of V1 to V5 with a neighbour, one in six of LA with LL and of V5 with
+    V6, and none of LL with RL, which changes nothing; its thresholds were chosen with these records
+    in view. Dextrocardia, an unusual axis, pacing and chest leads in quite another order look like
     exchanges of limb leads: a finding asks for a look at the patient, no more.
 
     Args:

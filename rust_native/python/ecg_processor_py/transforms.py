@@ -198,7 +198,7 @@ def bandpass(
     high = checks.number(high_hz, "high_hz", 0.01, 1e4)
     if not low < high < 0.499 * rate:
         raise ConfigError(
-            f"low_hz < high_hz < {0.499 * rate:g} (just below half the sampling rate) must hold, not "
+            f"low_hz < high_hz < {0.499 * rate:g} (under half the sampling rate) must hold, not "
             f"{low:g} and {high:g}"
         )
     whole_order = checks.integer(order, "order", 1, 8)
@@ -294,7 +294,7 @@ def _mains(value: Any, name: str, rate: float) -> float:
     mains = checks.number(value, name, 0.01, 1e4)
     if not mains < 0.499 * rate:
         raise ConfigError(
-            f"{name} must be below {0.499 * rate:g}, just below half the sampling rate, not {mains:g}"
+            f"{name} must be below {0.499 * rate:g} (under half the sampling rate), not {mains:g}"
         )
     return mains
 
