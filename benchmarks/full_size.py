@@ -6,11 +6,10 @@ Over HTTP the precision is `auto`: bf16 where the processor multiplies it.
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 
 import httpx2
 import numpy as np
-import torch
 from ecg_processor_py import prepare_ecg_fm
 from ecg_processor_py.checks import STANDARD_LEADS
 
@@ -18,6 +17,7 @@ from benchmarks.http_latency import HEADERS, body
 from benchmarks.reporting import print_header, row
 from benchmarks.server import running_server
 from benchmarks.speed_inputs import recording_500_hz
+from serve_app.engine.comparison import interleaved_s, largest_errors, plain_logits
 from serve_app.engine.torch_engine import TorchEngine
 from serve_app.model.checkpoints import LoadedModel
 from serve_app.model.demo import full_size_config, seeded_model, state_sha256
@@ -33,25 +33,17 @@ def main() -> None:
     loaded = full_size_model()
     parameters = sum(tensor.numel() for tensor in loaded.model.parameters())
     engine = TorchEngine(loaded, threads=THREADS)
-    engine.warm()
     halved = TorchEngine(loaded, threads=THREADS, precision="bf16")
-    halved.warm()
     segments = recorded_segments()
-    batch = torch.from_numpy(segments)
-    with torch.inference_mode():
-        reference = loaded.model(batch)[0].numpy()
-    difference = float(np.abs(engine.predict(segments).logits - reference).max())
+    plain = partial(plain_logits, loaded)
+    exact = plain(segments)
+    difference, _ = largest_errors(engine.predict(segments), exact)
     assert difference < 1e-4, difference
-    exact = 1 / (1 + np.exp(-reference))
-    error = float(np.abs(halved.predict(segments).probabilities - exact).max())
+    _, error = largest_errors(halved.predict(segments), exact)
     assert error <= MOST_ERROR, error
 
-    ours_ms, halved_ms, peer_ms = [], [], []
-    with torch.inference_mode():
-        for _ in range(TIMES):
-            ours_ms.append(timed_ms(lambda: engine.predict(segments)))
-            halved_ms.append(timed_ms(lambda: halved.predict(segments)))
-            peer_ms.append(timed_ms(lambda: loaded.model(batch)))
+    calls = (engine.predict, halved.predict, plain)
+    ours_ms, halved_ms, peer_ms = 1e3 * interleaved_s(calls, segments, TIMES)
     print(f"{parameters / 1e6:.2f} M parameters")
     print(f"fp32: max |difference of logits| {difference:.1e}")
     print(f"bf16: max |difference of probabilities| {error:.4f}")
@@ -87,12 +79,6 @@ def over_http_ms(loaded: LoadedModel) -> list[float]:
                 times_ms.append((time.perf_counter() - started_s) * 1e3)
                 assert response.status_code == 200, response.text
     return times_ms
-
-
-def timed_ms(call: Callable[[], object]) -> float:
-    started_s = time.perf_counter()
-    call()
-    return (time.perf_counter() - started_s) * 1e3
 
 
 def full_size_model() -> LoadedModel:

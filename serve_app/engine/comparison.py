@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from serve_app.model.checkpoints import LoadedModel
@@ -14,7 +16,16 @@ from serve_app.model.network import EcgFmClassifier
 from .protocol import Float32s, Scores
 from .torch_engine import Precision, TorchEngine
 
-__all__ = ["MOST_ERROR", "PRECISIONS", "Comparison", "EngineRow", "compare_engines"]
+__all__ = [
+    "MOST_ERROR",
+    "PRECISIONS",
+    "Comparison",
+    "EngineRow",
+    "compare_engines",
+    "interleaved_s",
+    "largest_errors",
+    "plain_logits",
+]
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 # Of a probability, against the plain forward pass.
@@ -92,36 +103,41 @@ def compare_engines(
         rounds: Times that each is called for each batch size.
     """
     engines = [TorchEngine(loaded, threads, max(batches), precision) for precision in precisions]
-    plain = loaded.model
-
-    def forward(batch: Float32s) -> Float32s:
-        with torch.inference_mode():
-            logits: Float32s = plain(torch.from_numpy(batch))[0].numpy()
-        return logits
-
+    forward = partial(plain_logits, loaded)
     exact = forward(segments)
-    errors = [_errors(engine.predict(segments), exact) for engine in engines]
+    errors = [largest_errors(engine.predict(segments), exact) for engine in engines]
     calls: list[Callable[[Float32s], object]] = [forward, *(engine.predict for engine in engines)]
-    times_s = {batch: _interleaved_s(calls, _filled(segments, batch), rounds) for batch in batches}
+    times_s = {
+        batch: np.median(interleaved_s(calls, _filled(segments, batch), rounds), axis=1)
+        for batch in batches
+    }
     rows = [
         EngineRow(
             engine=engine.info.engine,
             precision=engine.info.precision,
             weights_mb=engine.weights_bytes / 1e6,
-            segments_per_s={batch: batch / times[k + 1] for batch, times in times_s.items()},
-            speed_up={batch: times[0] / times[k + 1] for batch, times in times_s.items()},
+            segments_per_s={batch: float(batch / t[k + 1]) for batch, t in times_s.items()},
+            speed_up={batch: float(t[0] / t[k + 1]) for batch, t in times_s.items()},
             max_logit_error=errors[k][0],
             max_probability_error=errors[k][1],
         )
         for k, engine in enumerate(engines)
     ]
-    parameters = sum(parameter.numel() for parameter in plain.parameters())
+    parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     return Comparison(
         loaded.name, loaded.revision, parameters, threads, len(segments), rounds, tuple(rows)
     )
 
 
-def _errors(scores: Scores, logits: Float32s) -> tuple[float, float]:
+def plain_logits(loaded: LoadedModel[EcgFmClassifier], segments: Float32s) -> Float32s:
+    """Logits (n, labels) of the plain float32 forward pass, which engines are held against."""
+    with torch.inference_mode():
+        logits: Float32s = loaded.model(torch.from_numpy(segments))[0].numpy()
+    return logits
+
+
+def largest_errors(scores: Scores, logits: Float32s) -> tuple[float, float]:
+    """Largest |difference| of a logit and of a probability from exact logits (n, labels)."""
     probabilities = 1.0 / (1.0 + np.exp(-logits))
     return (
         float(np.abs(scores.logits - logits).max()),
@@ -129,20 +145,20 @@ def _errors(scores: Scores, logits: Float32s) -> tuple[float, float]:
     )
 
 
-def _filled(segments: Float32s, batch: int) -> Float32s:
-    return np.ascontiguousarray(np.resize(segments, (batch, *segments.shape[1:])))
-
-
-def _interleaved_s(
+def interleaved_s(
     calls: Sequence[Callable[[Float32s], object]], batch: Float32s, rounds: int
-) -> list[float]:
-    """Median time of each call, in turn so that noise falls on all alike."""
-    times_s: list[list[float]] = [[] for _ in calls]
+) -> npt.NDArray[np.float64]:
+    """Times (calls, rounds) in seconds, the calls in turn so that noise falls on all alike."""
+    times_s = np.empty((len(calls), rounds))
     for call in calls:
         call(batch)
-    for _ in range(rounds):
-        for call, times in zip(calls, times_s, strict=True):
+    for i in range(rounds):
+        for k, call in enumerate(calls):
             started_s = time.perf_counter()
             call(batch)
-            times.append(time.perf_counter() - started_s)
-    return [float(np.median(times)) for times in times_s]
+            times_s[k, i] = time.perf_counter() - started_s
+    return times_s
+
+
+def _filled(segments: Float32s, batch: int) -> Float32s:
+    return np.ascontiguousarray(np.resize(segments, (batch, *segments.shape[1:])))

@@ -79,16 +79,29 @@ pub fn block_maxima(curve: &[f32], seconds: f64, fs_hz: f64) -> Buffer<f64> {
 #[inline(always)]
 #[must_use]
 pub fn highest(x: &[f32]) -> f64 {
+    extreme(x, 0.0, |a, b| a > b)
+}
+
+/// Lowest value.
+#[inline(always)]
+#[must_use]
+pub fn lowest(x: &[f32]) -> f64 {
+    extreme(x, f32::INFINITY, |a, b| a < b)
+}
+
+/// The value that goes `before` all others and `start`.
+#[inline(always)]
+fn extreme(x: &[f32], start: f32, before: impl Fn(f32, f32) -> bool) -> f64 {
     const LANES: usize = 16;
-    let mut most = [0.0_f32; LANES];
+    let mut first = [start; LANES];
     let chunks = x.chunks_exact(LANES);
     let tail = chunks.remainder();
     for chunk in chunks {
         for i in 0..LANES {
-            most[i] = if chunk[i] > most[i] { chunk[i] } else { most[i] };
+            first[i] = if before(chunk[i], first[i]) { chunk[i] } else { first[i] };
         }
     }
-    most.iter().chain(tail).fold(0.0_f32, |a, v| if *v > a { *v } else { a }).into()
+    first.iter().chain(tail).fold(start, |a, v| if before(*v, a) { *v } else { a }).into()
 }
 
 /// Where the highest value is first.
@@ -101,20 +114,4 @@ pub fn first_highest(x: &[f32]) -> usize {
         }
     }
     best
-}
-
-/// Lowest value.
-#[inline(always)]
-#[must_use]
-pub fn lowest(x: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    let mut least = [f32::INFINITY; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let tail = chunks.remainder();
-    for chunk in chunks {
-        for i in 0..LANES {
-            least[i] = if chunk[i] < least[i] { chunk[i] } else { least[i] };
-        }
-    }
-    least.iter().chain(tail).fold(f32::INFINITY, |a, v| if *v < a { *v } else { a }).into()
 }

@@ -8,7 +8,6 @@ index, since the two detectors agree where it is near one.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,8 +103,8 @@ class Voices:
     def peak_leads(self) -> list[int]:
         """The leads whose bands show where in a beat its peak is, best first."""
         loudest = sorted(range(len(self.weights)), key=lambda lead: -self.weights[lead])
-        least = max(CLEAR * max(self.weights, default=0.0), sys.float_info.min)
-        return [lead for lead in loudest if self.weights[lead] >= least]
+        heard = [lead for lead in loudest if self.weights[lead] > 0.0]
+        return [lead for lead in heard if self.weights[lead] >= CLEAR * self.weights[heard[0]]]
 
 
 def usual_height(maxima: Floats) -> float:
