@@ -1,51 +1,33 @@
-"""`ecg-serve model`: fetch, convert, verify, bench and list models.
+"""`ecg-serve model`: fetch, convert, verify and list models.
 
 Exit codes: 0 done, 1 the model failed, 2 a wrong call.
 """
 
-import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from serve_app.errors import CheckpointError, EcgServeError, NotFound, SettingsError
+from serve_app.cli_output import AsJson, Model, failures_told, print_told, size
+from serve_app.errors import CheckpointError
 from serve_app.settings import load_settings
 
 if TYPE_CHECKING:
-    from serve_app.engine.protocol import Float32s
     from serve_app.model.hub import HubFiles
     from serve_app.model.verification import Verified
 
 __all__ = ["model_app"]
 
 model_app = typer.Typer(
-    help="Fetch, convert, verify, bench and list models.",
+    help="Fetch, convert, quantize, export, verify, bench and list models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-_out = Console(highlight=False, soft_wrap=True, markup=False)
-_told = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Revision = Annotated[
     str | None, typer.Option(help="Commit or SHA-256 (or its first digits) that it has to be.")
 ]
-Model = Annotated[str, typer.Argument(help="A directory, a .pt, hf:OWNER/NAME[@REVISION] or demo.")]
-
-
-class BenchPrecision(StrEnum):
-    """Which engines are timed."""
-
-    ALL = "all"
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 @model_app.command()
@@ -61,9 +43,9 @@ def pull(
 
     if not is_hub_name(name):
         raise typer.BadParameter("write hf:OWNER/NAME or hf:OWNER/NAME@REVISION")
-    with _failures_told(as_json):
+    with failures_told(as_json):
         told = _pull(name, to, encoder=encoder, force=force)
-        _print(told, _pulled, as_json)
+        print_told(told, _pulled, as_json)
 
 
 @model_app.command()
@@ -73,7 +55,7 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Write a model as config.json and model.safetensors, its weights bit for bit in float32."""
-    with _failures_told(as_json):
+    with failures_told(as_json):
         from serve_app.model.checkpoints import load_any
         from serve_app.model.conversion import write_model
         from serve_app.model.verification import verify
@@ -81,7 +63,7 @@ def convert(
         read = load_any(source)
         write_model(read, folder)
         written = verify(str(folder.resolve())).to_dict() | {"name": read.name}
-        _print({"from_sha256": read.sha256, **written}, _verified, as_json)
+        print_told({"from_sha256": read.sha256, **written}, _verified, as_json)
 
 
 @model_app.command("verify")
@@ -94,73 +76,25 @@ def verify_model(
     as_json: AsJson = False,
 ) -> None:
     """Load a model and tell what it is; compare what it computes with expected outputs."""
-    with _failures_told(as_json):
+    with failures_told(as_json):
         from serve_app.model.verification import verify
 
         found: Verified = verify(model, revision, expected)
-        _print(found.to_dict(), _verified, as_json)
+        print_told(found.to_dict(), _verified, as_json)
     raise typer.Exit(0 if found.agrees else 1)
-
-
-@model_app.command()
-def bench(
-    model: Model,
-    files: Annotated[
-        list[Path] | None, typer.Argument(help="Recordings; by default pydicom's own example.")
-    ] = None,
-    precision: Annotated[BenchPrecision, typer.Option()] = BenchPrecision.ALL,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads of each engine.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Calls that are timed, of each.")] = 5,
-    as_json: AsJson = False,
-) -> None:
-    """Time each precision against the plain float32 forward pass, on real segments.
-
-    Exit code 1 where a probability is off by more than 0.02.
-    """
-    with _failures_told(as_json):
-        from serve_app.engine.comparison import PRECISIONS, compare_engines
-        from serve_app.model.checkpoints import load_model
-
-        segments = _segments(files)
-        chosen = [p for p in PRECISIONS if precision in (BenchPrecision.ALL, p)]
-        found = compare_engines(
-            load_model(model), segments, precisions=chosen, threads=threads, rounds=rounds
-        )
-        _print(found.to_dict(), _benched, as_json)
-    raise typer.Exit(0 if found.within_limit else 1)
 
 
 @model_app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """The demo, the model that ECG_MODEL names, and what the cache of the Hub holds."""
-    with _failures_told(as_json):
+    with failures_told(as_json):
         from serve_app.model.hub_cache import cached_models
 
         settings = load_settings()
         models = [{"name": "demo", "source": "demo"}]
         models += [cached.to_dict() for cached in cached_models()]
         current = {"name": settings.model, "revision": settings.model_revision}
-        _print({"current": current, "models": models}, _listed, as_json)
-
-
-def _segments(files: list[Path] | None) -> "Float32s":
-    """Standardised segments of recordings, as the model is given them."""
-    import numpy as np
-    from pydicom.data import get_testdata_file
-
-    from serve_app.decoding import decode_path
-    from serve_app.preprocessing import check, prepare
-
-    example = Path(str(get_testdata_file("waveform_ecg.dcm", download=False)))
-    try:
-        recordings = [decode_path(path) for path in files or [example]]
-    except OSError as error:
-        raise NotFound(
-            f"The file cannot be read: {error.strerror}.", hint="Check the path."
-        ) from error
-    for recording in recordings:
-        check(recording)
-    return np.concatenate([prepare(recording).segments for recording in recordings])
+        print_told({"current": current, "models": models}, _listed, as_json)
 
 
 def _pull(name: str, to: Path | None, *, encoder: bool, force: bool) -> dict[str, Any]:
@@ -201,7 +135,7 @@ def _copy(fetched: "HubFiles", folder: Path) -> None:
 def _pulled(told: dict[str, Any]) -> Iterator[str]:
     yield f"{told['name']}: revision {told['revision']}, sha256 {told['sha256']}"
     for file in told["files"]:
-        yield f"  {file['name']}  {_size(file['size_bytes'])}"
+        yield f"  {file['name']}  {size(file['size_bytes'])}"
     yield f"Serve it with ECG_MODEL={told['directory'] or told['name']}"
 
 
@@ -221,22 +155,6 @@ def _verified(told: dict[str, Any]) -> Iterator[str]:
         yield f"  {'agrees' if told['agrees'] else 'DIFFERS'} within 1e-4"
 
 
-def _benched(told: dict[str, Any]) -> Iterator[str]:
-    yield (
-        f"{told['name']}: revision {told['revision']}, {told['parameters']:,} parameters, "
-        f"{told['segments']} segments, threads: {told['threads']}, median of {told['rounds']}"
-    )
-    for row in told["rows"]:
-        yield (
-            f"  {row['engine']} {row['precision']}: {row['weights_mb']:.1f} MB, "
-            f"max |difference| {row['max_logit_error']:.1e} of a logit, "
-            f"{row['max_probability_error']:.4f} of a probability"
-        )
-        for batch, rate in row["segments_per_s"].items():
-            speed_up = row["speed_up"][batch]
-            yield f"    batch {batch}: {rate:.1f} segments/s, {speed_up:.2f} x plain float32"
-
-
 def _listed(told: dict[str, Any]) -> Iterator[str]:
     current = told["current"]
     yield f"ECG_MODEL={current['name']}" + (
@@ -244,32 +162,5 @@ def _listed(told: dict[str, Any]) -> Iterator[str]:
     )
     for model in told["models"]:
         references = f"  ({', '.join(model['references'])})" if model.get("references") else ""
-        size = f"  {_size(model['size_bytes'])}" if "size_bytes" in model else ""
-        yield f"  {model['name']}{references}{size}"
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB"
-
-
-def _print(
-    told: dict[str, Any], lines: Callable[[dict[str, Any]], Iterator[str]], as_json: bool
-) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(told) + "\n")
-        return
-    for line in lines(told):
-        _out.print(line)
-
-
-@contextmanager
-def _failures_told(as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except EcgServeError as error:
-        if as_json:
-            problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
-            sys.stdout.write(json.dumps({"error": problem}) + "\n")
-        else:
-            _told.print(f"{error.title}: {error.detail}\n{error.hint}")
-        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
+        on_disk = f"  {size(model['size_bytes'])}" if "size_bytes" in model else ""
+        yield f"  {model['name']}{references}{on_disk}"

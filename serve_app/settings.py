@@ -1,6 +1,7 @@
 """All settings, in one class: environment, Serve YAML and command line use the same names."""
 
 import os
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final, Literal, Self
 
@@ -16,7 +17,25 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serve_app.errors import SettingsError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = [
+    "ENGINE_PRECISIONS",
+    "EngineChoice",
+    "EngineName",
+    "Precision",
+    "PrecisionChoice",
+    "Settings",
+    "load_settings",
+]
+
+EngineName = Literal["torch", "openvino", "onnx"]
+EngineChoice = Literal["auto", EngineName]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+PrecisionChoice = Literal["auto", Precision]
+ENGINE_PRECISIONS: Final[Mapping[str, tuple[Precision, ...]]] = {
+    "torch": ("fp32", "bf16", "fp16"),
+    "openvino": ("fp32", "bf16", "int8"),
+    "onnx": ("fp32", "int8"),
+}
 
 _PREFIX: Final = "ECG_"
 # Read by the signal library and by the tests; no settings of the server.
@@ -53,11 +72,15 @@ class Settings(BaseSettings):
         "the first digits (7 or more) of either; anything else refuses to start.",
         pattern="^[0-9a-fA-F]{7,64}$",
     )
-    engine: Literal["auto", "torch"] = Field("auto", description="What runs the model.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    engine: EngineChoice = Field(
         "auto",
-        description="What it computes in. auto: bf16 for a large model where the processor "
-        "multiplies it, else fp32.",
+        description="What runs the model: torch, openvino, onnx. auto: for a large model on a "
+        "processor openvino, if it is installed, else torch.",
+    )
+    precision: PrecisionChoice = Field(
+        "auto",
+        description="What it computes in: fp32, bf16, fp16, int8. auto: bf16 for a large model "
+        "where the hardware multiplies it, int8 for one that is stored so, else fp32.",
     )
 
     max_body_mb: PositiveInt = Field(100, description="Largest body, as sent.")
@@ -106,6 +129,9 @@ class Settings(BaseSettings):
                 f"host {self.host} is not loopback and auth is off: bind to 127.0.0.1 and put an "
                 "authenticating proxy before it"
             )
+        able = ENGINE_PRECISIONS.get(self.engine, (self.precision,))  # auto finds one
+        if self.precision not in ("auto", *able):
+            raise ValueError(f"the engine {self.engine} does not run in {self.precision}")
         if self.model_max_replicas < self.model_min_replicas:
             raise ValueError("model_max_replicas is below model_min_replicas")
         if self.preprocessor_max_replicas < self.preprocessor_min_replicas:

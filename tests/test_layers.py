@@ -8,7 +8,14 @@ import pytest
 # From the top down; a module may import its own layer and those below.
 LAYERS = [
     {"deployments"},
-    {"serve_app.api", "serve_app.cli", "serve_app.cli_model", "serve_app.client"},
+    {
+        "serve_app.api",
+        "serve_app.cli",
+        "serve_app.cli_engine",
+        "serve_app.cli_model",
+        "serve_app.client",
+    },
+    {"serve_app.cli_output"},
     {"serve_app.pipeline", "serve_app.reporting"},
     {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding"},
     {"serve_app.model"},

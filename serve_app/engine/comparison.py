@@ -1,7 +1,7 @@
 """Engines side by side on the same segments: speed, size, distance from plain float32."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -13,12 +13,12 @@ import torch
 from serve_app.model.checkpoints import LoadedModel
 from serve_app.model.network import EcgFmClassifier
 
-from .protocol import Float32s, Scores
-from .torch_engine import Precision, TorchEngine
+from .batched import BatchedEngine
+from .choosing import available_engines, make_engine
+from .protocol import EngineName, Float32s, Precision, Scores
 
 __all__ = [
     "MOST_ERROR",
-    "PRECISIONS",
     "Comparison",
     "EngineRow",
     "compare_engines",
@@ -27,7 +27,8 @@ __all__ = [
     "plain_logits",
 ]
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+Float64s = npt.NDArray[np.float64]
+
 # Of a probability, against the plain forward pass.
 MOST_ERROR = 0.02
 
@@ -39,9 +40,11 @@ class EngineRow:
     Args:
         engine: The library.
         precision: What it computes in.
-        weights_mb: Its weights in memory, 10^6 bytes.
+        weights_mb: Its weights as they are multiplied, 10^6 bytes.
+        load_s: To make it of a model in memory, and to run it for the first time.
         segments_per_s: For each batch size, at the median time.
         speed_up: For each batch size, the median time of the plain pass over its own.
+        spread: For each batch size, the middle half of its own times over their median.
         max_logit_error: Largest |difference| on the segments.
         max_probability_error: The same after the sigmoid.
     """
@@ -49,8 +52,10 @@ class EngineRow:
     engine: str
     precision: str
     weights_mb: float
+    load_s: float
     segments_per_s: dict[int, float]
     speed_up: dict[int, float]
+    spread: dict[int, float]
     max_logit_error: float
     max_probability_error: float
 
@@ -86,7 +91,7 @@ def compare_engines(
     loaded: LoadedModel[EcgFmClassifier],
     segments: Float32s,
     *,
-    precisions: Sequence[Precision] = PRECISIONS,
+    engines: Sequence[tuple[EngineName, Precision]] | None = None,
     batches: Sequence[int] = (1, 8),
     threads: int = 1,
     rounds: int = 5,
@@ -97,36 +102,67 @@ def compare_engines(
         loaded: The model.
         segments: (n, leads, segment_samples) float32, standardised, n at least 1; repeated to fill
             the batches.
-        precisions: Of the engines.
+        engines: Each with its precision; None: all that are installed and run here, but fp16,
+            which no processor multiplies.
         batches: Segments in a call.
         threads: Processor threads of each.
         rounds: Times that each is called for each batch size.
     """
-    engines = [TorchEngine(loaded, threads, max(batches), precision) for precision in precisions]
-    forward = partial(plain_logits, loaded)
-    exact = forward(segments)
-    errors = [largest_errors(engine.predict(segments), exact) for engine in engines]
-    calls: list[Callable[[Float32s], object]] = [forward, *(engine.predict for engine in engines)]
-    times_s = {
-        batch: np.median(interleaved_s(calls, _filled(segments, batch), rounds), axis=1)
-        for batch in batches
-    }
-    rows = [
-        EngineRow(
-            engine=engine.info.engine,
-            precision=engine.info.precision,
-            weights_mb=engine.weights_bytes / 1e6,
-            segments_per_s={batch: float(batch / t[k + 1]) for batch, t in times_s.items()},
-            speed_up={batch: float(t[0] / t[k + 1]) for batch, t in times_s.items()},
-            max_logit_error=errors[k][0],
-            max_probability_error=errors[k][1],
-        )
-        for k, engine in enumerate(engines)
-    ]
+    pairs = engines or [pair for pair in available_engines() if pair[1] != "fp16"]
+    torch.set_num_threads(threads)
+    exact = plain_logits(loaded, segments)
+    made = [_make(loaded, pair, threads, max(batches)) for pair in pairs]
+    errors = [largest_errors(engine.predict(segments), exact) for engine, _ in made]
+    calls: list[Callable[[Float32s], object]] = [partial(plain_logits, loaded)]
+    calls += [engine.predict for engine, _ in made]
+    times_s = {batch: interleaved_s(calls, _filled(segments, batch), rounds) for batch in batches}
+    rows = tuple(
+        _row(engine, load_s, errors[k], {batch: (t[0], t[k + 1]) for batch, t in times_s.items()})
+        for k, (engine, load_s) in enumerate(made)
+    )
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     return Comparison(
-        loaded.name, loaded.revision, parameters, threads, len(segments), rounds, tuple(rows)
+        loaded.name, loaded.revision, parameters, threads, len(segments), rounds, rows
     )
+
+
+def _make(
+    loaded: LoadedModel[EcgFmClassifier],
+    pair: tuple[EngineName, Precision],
+    threads: int,
+    max_batch: int,
+) -> tuple[BatchedEngine, float]:
+    """The engine, and how long it took to make and run once, in seconds."""
+    started_s = time.perf_counter()
+    engine = make_engine(loaded, *pair, threads=threads, max_batch=max_batch)
+    engine.warm()
+    return engine, time.perf_counter() - started_s
+
+
+def _row(
+    engine: BatchedEngine,
+    load_s: float,
+    errors: tuple[float, float],
+    times_s: Mapping[int, tuple[Float64s, Float64s]],
+) -> EngineRow:
+    """Of times (rounds,) of the plain pass and of the engine by batch size."""
+    medians = {batch: [float(np.median(each)) for each in pair] for batch, pair in times_s.items()}
+    return EngineRow(
+        engine=engine.info.engine,
+        precision=engine.info.precision,
+        weights_mb=engine.weights_bytes / 1e6,
+        load_s=load_s,
+        segments_per_s={batch: batch / own for batch, (_, own) in medians.items()},
+        speed_up={batch: plain / own for batch, (plain, own) in medians.items()},
+        spread={batch: _spread(own) for batch, (_, own) in times_s.items()},
+        max_logit_error=errors[0],
+        max_probability_error=errors[1],
+    )
+
+
+def _spread(times_s: Float64s) -> float:
+    quarter, half, three_quarters = np.percentile(times_s, (25, 50, 75))
+    return float((three_quarters - quarter) / half)
 
 
 def plain_logits(loaded: LoadedModel[EcgFmClassifier], segments: Float32s) -> Float32s:
@@ -147,7 +183,7 @@ def largest_errors(scores: Scores, logits: Float32s) -> tuple[float, float]:
 
 def interleaved_s(
     calls: Sequence[Callable[[Float32s], object]], batch: Float32s, rounds: int
-) -> npt.NDArray[np.float64]:
+) -> Float64s:
     """Times (calls, rounds) in seconds, the calls in turn so that noise falls on all alike."""
     times_s = np.empty((len(calls), rounds))
     for call in calls:

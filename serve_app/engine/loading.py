@@ -53,18 +53,16 @@ def load_engine(settings: Settings) -> Engine:
 
     Raises:
         CheckpointError: The model's files cannot be loaded, or are of another revision.
+        SettingsError: The engine is not installed, or does not run in that precision here.
     """
     # Here, not above: who only names this function needs no torch.
-    from serve_app.engine.torch_engine import TorchEngine, auto_precision
+    from serve_app.engine.choosing import make_engine
     from serve_app.model.checkpoints import load_model
 
     loaded = load_model(
         settings.model, revision=settings.model_revision, timeout_s=settings.request_timeout_s
     )
-    precision = settings.precision
-    if precision == "auto":
-        precision = auto_precision(loaded)
-    return TorchEngine(loaded, threads=settings.model_threads, precision=precision)
+    return make_engine(loaded, settings.engine, settings.precision, threads=settings.model_threads)
 
 
 def _is_there(name: str) -> bool:

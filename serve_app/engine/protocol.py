@@ -10,8 +10,17 @@ import numpy.typing as npt
 
 from serve_app.errors import InvalidSignal
 from serve_app.model.labels import Label
+from serve_app.settings import EngineName, Precision
 
-__all__ = ["Engine", "EngineInfo", "Float32s", "Scores", "check_segments"]
+__all__ = [
+    "Engine",
+    "EngineInfo",
+    "EngineName",
+    "Float32s",
+    "Precision",
+    "Scores",
+    "check_segments",
+]
 
 Float32s = npt.NDArray[np.float32]
 
@@ -24,8 +33,8 @@ class EngineInfo:
         name: The model's name.
         revision: Its revision.
         sha256: Of its weights.
-        precision: ``fp32``, or what the engine computes in.
-        engine: The library: ``torch``, ...
+        precision: What most of the arithmetic is done in.
+        engine: The library: ``torch``, ``openvino``, ``onnx``.
         source: Where the weights came from: ``demo``, ``local``, ...
         demo: Whether the answers are for show only.
         labels: Of the outputs, in order: names, joins, weights, thresholds.
@@ -42,8 +51,8 @@ class EngineInfo:
     name: str
     revision: str
     sha256: str
-    precision: str
-    engine: str
+    precision: Precision
+    engine: EngineName
     source: str
     demo: bool
     labels: tuple[Label, ...]

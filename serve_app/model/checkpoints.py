@@ -17,6 +17,7 @@ from serve_app.errors import CheckpointError
 from .configuration_ecg_fm import EcgFmConfig
 from .demo import demo_model, state_sha256
 from .network import EcgFmBackbone, EcgFmClassifier
+from .quantization import QuantizedLinear
 from .sources import Located, locate_model
 from .stored import BODY, HEAD, StoredModel, own_tensor, read_stored
 
@@ -38,6 +39,8 @@ class LoadedModel(Generic[Network]):
         model: The network, float32, on the CPU, in evaluation mode.
         precision: Of its weights.
         commit: Of the Hub's repository that the files are from; None for other sources.
+        quantized: Linear layers that are stored in int8, by name; ``model`` then has what they
+            stand for. None where all is float32.
     """
 
     name: str
@@ -48,6 +51,7 @@ class LoadedModel(Generic[Network]):
     model: Network
     precision: str = "fp32"
     commit: str | None = None
+    quantized: Mapping[str, QuantizedLinear] | None = None
 
     @property
     def config(self) -> EcgFmConfig:
@@ -211,5 +215,7 @@ def _loaded(
         located.source,
         stored.config.demo,
         model,
+        precision="int8" if stored.quantized else "fp32",
         commit=located.commit,
+        quantized=stored.quantized,
     )

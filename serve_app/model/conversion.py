@@ -14,6 +14,7 @@ from serve_app.errors import CheckpointError
 from .checkpoints import LoadedModel
 from .layout import WEIGHTS_FILE
 from .network import EcgFmBackbone, EcgFmClassifier
+from .quantization import pack
 from .stored import BODY
 
 __all__ = ["write_model"]
@@ -22,7 +23,7 @@ Loaded = LoadedModel[EcgFmClassifier] | LoadedModel[EcgFmBackbone]
 
 
 def write_model(loaded: Loaded, folder: Path) -> None:
-    """Write a model's float32 weights, bit for bit, with its labels and weights of positives.
+    """Write a model's weights, bit for bit, with its labels and weights of positives.
 
     Args:
         loaded: The model. A pretrained encoder stays without a head.
@@ -49,7 +50,8 @@ def _write(loaded: Loaded, folder: Path) -> None:
     config = copy.deepcopy(loaded.config)
     config.architectures = ["EcgFmForSequenceClassification" if has_head else "EcgFmModel"]
     prefix = "" if has_head else BODY
-    weights = {prefix + name: tensor for name, tensor in loaded.model.state_dict().items()}
+    state = pack(loaded.model.state_dict(), loaded.quantized or {})
+    weights = {prefix + name: tensor for name, tensor in state.items()}
     try:
         config.save_pretrained(made)
         save_file(weights, made / WEIGHTS_FILE, {"format": "pt"})

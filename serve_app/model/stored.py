@@ -19,6 +19,7 @@ from serve_app.errors import CheckpointError
 from .configuration_ecg_fm import EcgFmConfig
 from .layout import CONFIG_FILE
 from .published import read_published
+from .quantization import QuantizedLinear, unpack
 
 __all__ = [
     "BODY",
@@ -42,11 +43,14 @@ class StoredModel:
         config: The architecture and labels.
         weights: By the names of ``EcgFmClassifier``; they may still be mapped from the file.
         sha256: Of the weights file.
+        quantized: Linear layers that are stored in int8, by name; ``weights`` then has what they
+            stand for. None where there are none.
     """
 
     config: EcgFmConfig
     weights: Mapping[str, Tensor]
     sha256: str
+    quantized: Mapping[str, QuantizedLinear] | None = None
 
     @property
     def has_head(self) -> bool:
@@ -68,7 +72,8 @@ def read_stored(path: Path, sha256: str | None = None) -> StoredModel:
     refuse_other_sha256(found, sha256)
     if path.suffix == ".safetensors":
         config = read_config(path.with_name(CONFIG_FILE))
-        return StoredModel(config, _with_body(_read_safetensors(path)), found)
+        weights, quantized = unpack(_with_body(_read_safetensors(path)))
+        return StoredModel(config, weights, found, quantized or None)
     published = read_published(path)
     return StoredModel(_config(published.fields), _with_body(published.weights), found)
 
@@ -115,7 +120,10 @@ def read_config(path: Path) -> EcgFmConfig:
 
 
 def own_tensor(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """A float32 copy: weights must not stay mapped to a file that may change or shrink.
+    """The tensor in float32; where it is so already it stays mapped from its file.
+
+    Replicas of a machine then share the memory of their weights. What is served must not be written
+    into: a model is replaced by another file, as `ecg-serve model` and the Hub's cache do.
 
     Raises:
         CheckpointError: for another shape or kind of number, and values that are not finite.
@@ -128,11 +136,11 @@ def own_tensor(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     # A view may claim to be larger than what backs it; copying it would fill the memory.
     if tensor.untyped_storage().nbytes() < math.prod(shape) * tensor.element_size():
         raise CheckpointError(f"The checkpoint's {name} is larger than its data.")
-    copy = tensor.detach().to(torch.float32, copy=True).contiguous()
+    own = tensor.detach().to(torch.float32).contiguous()
     # One NaN or infinity spoils the sum, which is ten times faster than to look at each value.
-    if not copy.sum().isfinite():
+    if not own.sum().isfinite():
         raise CheckpointError(f"The checkpoint's {name} holds values that are not finite.")
-    return copy
+    return own
 
 
 def _config(fields: dict[str, Any]) -> EcgFmConfig:

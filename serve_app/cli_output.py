@@ -1,0 +1,50 @@
+"""What the commands on models share: how they print, and how they fail."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from serve_app.errors import EcgServeError, SettingsError
+
+__all__ = ["AsJson", "Model", "failures_told", "print_told", "size"]
+
+_out = Console(highlight=False, soft_wrap=True, markup=False)
+_told = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Model = Annotated[str, typer.Argument(help="A directory, a .pt, hf:OWNER/NAME[@REVISION] or demo.")]
+
+
+def size(size_bytes: int) -> str:
+    """In megabytes."""
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def print_told(
+    told: dict[str, Any], lines: Callable[[dict[str, Any]], Iterator[str]], as_json: bool
+) -> None:
+    """Write one JSON object, or lines for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    for line in lines(told):
+        _out.print(line)
+
+
+@contextmanager
+def failures_told(as_json: bool) -> Iterator[None]:
+    """Tell an error of ours and exit: 2 for settings, else 1."""
+    try:
+        yield
+    except EcgServeError as error:
+        if as_json:
+            problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
+            sys.stdout.write(json.dumps({"error": problem}) + "\n")
+        else:
+            _told.print(f"{error.title}: {error.detail}\n{error.hint}")
+        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
