@@ -140,6 +140,7 @@ def predictions(
             threshold=label.threshold,
             positive=probability >= label.threshold,
             noisy_label=label.noisy,
+            calibration=label.calibration,
         )
         for label, probability, calibrated_probability in zip(
             labels, joined.tolist(), corrected.tolist(), strict=True
@@ -166,7 +167,9 @@ def model_card(info: EngineInfo) -> ModelCard:
         commit=info.commit,
         source=info.source,
         labels=[label.name for label in info.labels],
-        label_details=[LabelInfo(**asdict(label)) for label in info.labels],
+        label_details=[
+            LabelInfo(**asdict(label), calibration=label.calibration) for label in info.labels
+        ],
         loaded_at=info.loaded_at,
         fs_hz=info.fs_hz,
         segment_samples=info.segment_samples,

@@ -8,8 +8,14 @@ import pytest
 # From the top down; a module may import its own layer and those below.
 LAYERS = [
     {"deployments"},
-    {"serve_app.api", "serve_app.cli", "serve_app.cli_model", "serve_app.client"},
-    {"serve_app.pipeline", "serve_app.reporting"},
+    {
+        "serve_app.api",
+        "serve_app.cli",
+        "serve_app.cli_evaluate",
+        "serve_app.cli_model",
+        "serve_app.client",
+    },
+    {"serve_app.evaluation", "serve_app.pipeline", "serve_app.reporting"},
     {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding"},
     {"serve_app.model"},
     {"serve_app.results", "serve_app.recording", "serve_app.settings", "serve_app.errors"},
@@ -20,6 +26,8 @@ ONLY_IN = {
     "transformers": {"serve_app.model", "serve_app.engine"},
     "fastapi": {"serve_app.api", "deployments"},
     "starlette": {"serve_app.api"},
+    "sklearn": {"serve_app.evaluation"},
+    "matplotlib": {"serve_app.evaluation"},
     "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting"},
 }
 # The one way up: `serve run serve_app:app` and `ecg-serve up` come to the deployments lazily.

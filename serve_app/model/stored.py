@@ -16,6 +16,7 @@ from torch import Tensor
 
 from serve_app.errors import CheckpointError
 
+from .calibration import require_same_weights
 from .configuration_ecg_fm import EcgFmConfig
 from .layout import CONFIG_FILE
 from .published import read_published
@@ -62,12 +63,14 @@ def read_stored(path: Path, sha256: str | None = None) -> StoredModel:
         sha256: What the weights file has to have, where that is known.
 
     Raises:
-        CheckpointError: if it is damaged, foreign or hostile.
+        CheckpointError: if it is damaged, foreign or hostile, or calibrated for other weights.
     """
     found = sha256_of(path)
     refuse_other_sha256(found, sha256)
     if path.suffix == ".safetensors":
         config = read_config(path.with_name(CONFIG_FILE))
+        if config.calibration is not None:
+            require_same_weights(config.calibration, found)
         return StoredModel(config, _with_body(_read_safetensors(path)), found)
     published = read_published(path)
     return StoredModel(_config(published.fields), _with_body(published.weights), found)
