@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     request_timeout_s: PositiveFloat = Field(
         60.0, description="For the whole of one request, model included."
     )
+    explain_timeout_s: PositiveFloat = Field(
+        30.0, description="For one explanation, its wait included; never beyond the request's."
+    )
 
     max_batch_segments: PositiveInt = Field(32, description="Segments in one forward pass.")
     model_cpus: PositiveFloat = Field(1.0, description="CPUs of a model replica; its threads too.")
