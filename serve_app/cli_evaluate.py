@@ -5,7 +5,8 @@ Exit codes: 0 done, 1 some recording failed or a bound is broken, 2 a wrong call
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -100,6 +101,8 @@ def evaluate(
             from serve_app.model.conversion import require_storable
 
             require_storable(settings.model)
+        if out is not None:
+            _make_folder(out)
         reading = Reading(Hints(fs_hz, units.value if units else None, None), missing_leads.value)
         report = _evaluate(
             settings, labels, reading, (at_least or [], at_most or []), bootstrap, seed
@@ -191,17 +194,28 @@ def _fitted(report: "Report", source: str, sensitivity: float | None, store: boo
     return replace(report, fitted=fitted, stored=store)
 
 
+def _make_folder(folder: Path) -> None:
+    """Before anything is scored: an hour's work should not end in a folder that cannot be made."""
+    with _disk_told():
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def _write(report: "Report", folder: Path) -> None:
     from serve_app.evaluation.plot import save_plot
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _disk_told():
         (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n", "utf-8")
         (folder / "report.md").write_text(report.markdown(), "utf-8")
         save_plot(report.evaluation, folder)
+
+
+@contextmanager
+def _disk_told() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise NotFound(
-            f"The report cannot be written: {error.strerror}.",
+            f"The report cannot be written: {error.strerror or 'the disk refuses'}.",
             hint="Name a folder that can be written to.",
         ) from error
 

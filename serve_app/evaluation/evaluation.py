@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,12 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
+_NO_INTERVAL: Final = "it is not defined in more than 5 % of the samples: too few patients"
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric with its interval; value None has a reason, an interval may be missing for one."""
+    """A metric with its interval; where either is None, the reason."""
 
     value: float | None
     interval: Interval | None = None
@@ -165,9 +168,17 @@ def _figures(outcome: Outcome, drawn: Floats) -> dict[str, Figure]:
     values, reasons = figures(outcome)
     ends = intervals(drawn)
     return {
-        name: Figure(values[name], ends[k] if values[name] is not None else None, reasons.get(name))
+        name: _figure(values[name], ends[k], reasons.get(name), len(drawn))
         for k, name in enumerate(METRICS)
     }
+
+
+def _figure(value: float | None, ends: Interval | None, reason: str | None, rounds: int) -> Figure:
+    if value is None:
+        return Figure(None, reason=reason)
+    if ends is None:
+        return Figure(value, reason=_NO_INTERVAL if rounds else "no samples were drawn")
+    return Figure(value, ends)
 
 
 def _means(labels: Sequence[LabelEvaluation], drawn: Floats, weights: Floats) -> dict[str, Figure]:
@@ -180,7 +191,8 @@ def _means(labels: Sequence[LabelEvaluation], drawn: Floats, weights: Floats) ->
             continue
         of_rounds = drawn[:, np.isfinite(values), k]
         (interval,) = intervals(_mean(of_rounds, weights[np.isfinite(values)])[:, None])
-        means[name] = Figure(float(_mean(values[None], weights)[0]), interval)
+        mean = float(_mean(values[None], weights)[0])
+        means[name] = _figure(mean, interval, None, len(drawn))
     return means
 
 

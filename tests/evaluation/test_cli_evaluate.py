@@ -192,7 +192,27 @@ def test_what_a_scheduled_job_is_told(ptbxl, write_table):
     assert not check["passed"]
     said = run(table, "--bootstrap", 0, "--at-least", "auroc=0.99", code=1).stdout
     assert "BROKEN: auroc of all labels (macro)" in said
-    assert found["labels"][0]["auroc"] == {**found["labels"][0]["auroc"], "low": None, "high": None}
+    assert found["labels"][0]["auroc"]["low"] is None
+    assert "no samples" in found["labels"][0]["auroc"]["reason"]
+
+
+def test_where_an_interval_is_missing_it_is_said_why(ptbxl, write_table):
+    """Of one patient with the label a third of the samples have none."""
+    rows = [{**row, "Infarction": str(int(k == 0))} for k, row in enumerate(ptbxl[:30])]
+    found = told(write_table(rows), "--bootstrap", 50)
+    (own,) = [each for each in found["labels"] if each["label"] == "Infarction"]
+    assert own["auroc"]["value"] is not None
+    assert (own["auroc"]["low"], own["auroc"]["high"]) == (None, None)
+    assert "too few patients" in own["auroc"]["reason"]
+    assert own["brier"]["low"] < own["brier"]["value"] < own["brier"]["high"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_scored(
+    ptbxl, write_table, tmp_path
+):
+    (tmp_path / "file").write_bytes(b"")
+    arguments = (write_table(ptbxl[:3]), "--out", tmp_path / "file" / "below")
+    assert "cannot be written" in run(*arguments, code=2).output
 
 
 def test_a_calibration_is_fitted_stored_and_served(learnable, tiny, dicom_bytes):
