@@ -15,7 +15,7 @@ from ray.serve.config import BackpressureConfig
 from deployments.autoscaling import model_scaling, preprocessor_scaling
 from deployments.ecg_fm import EcgFm, LocalModel, MakeExplainer
 from deployments.preprocessor import Preprocessor
-from serve_app.engine.explaining import make_explainer
+from serve_app.engine.explaining import borrow_explainer, make_explainer
 from serve_app.engine.loading import load_engine
 from serve_app.engine.protocol import Engine
 from serve_app.errors import Overloaded
@@ -66,7 +66,9 @@ def build_app(settings: Settings) -> Application:
 
 
 def _local_model(
-    load: Callable[[], Engine], max_batch_segments: int, make_explainer: MakeExplainer
+    load: Callable[[], Engine],
+    max_batch_segments: int,
+    make_explainer: MakeExplainer = borrow_explainer,
 ) -> ModelClient:
     engine = load()
     engine.warm()

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ray import serve
 
 from deployments.batching import BatchGate, Scored
-from serve_app.engine.explaining import Explainer, Saliency, Wish
+from serve_app.engine.explaining import Explainer, Saliency, Wish, borrow_explainer
 from serve_app.engine.protocol import Engine, EngineInfo
 from serve_app.errors import EcgServeError
 from serve_app.reporting import Answer
@@ -24,9 +24,15 @@ MakeExplainer = Callable[[Engine], Explainer]
 class LocalModel:
     """An engine in this process that merges what its callers send: the model replica's heart."""
 
-    def __init__(self, engine: Engine, max_segments: int, make_explainer: MakeExplainer) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        max_segments: int,
+        make_explainer: MakeExplainer = borrow_explainer,
+    ) -> None:
         self._engine = engine
-        self._explainer = make_explainer(engine)
+        self._make_explainer = make_explainer
+        self._explainer: Explainer | None = None
         self._max_segments = max_segments
         self._gate = BatchGate(engine, max_segments)
 
@@ -42,6 +48,8 @@ class LocalModel:
 
     async def explain(self, segments: Segments, wish: Wish) -> Saliency:
         """What the model looked at, beside the predictions."""
+        if self._explainer is None:
+            self._explainer = self._make_explainer(self._engine)
         return await self._explainer.explain(segments, wish)
 
     def _answer(self, share: Scored) -> Answer:
@@ -59,14 +67,14 @@ class EcgFm:
     Args:
         load_engine: Called once, here, so that weights never travel between processes.
         max_batch_segments: The largest batch; a request may not carry more.
-        make_explainer: Called once, with the engine.
+        make_explainer: Called with the engine when the first explanation is wished for.
     """
 
     def __init__(
         self,
         load_engine: Callable[[], Engine],
         max_batch_segments: int,
-        make_explainer: MakeExplainer,
+        make_explainer: MakeExplainer = borrow_explainer,
     ) -> None:
         engine = load_engine()
         engine.warm()

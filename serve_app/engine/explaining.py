@@ -32,6 +32,8 @@ from serve_app.settings import Settings
 from .protocol import Engine, EngineInfo, Float32s, check_segments
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from serve_app.model.network import EcgFmClassifier
 
 __all__ = [
@@ -181,9 +183,12 @@ class Explainer:
         import torch
 
         device = next(network.parameters()).device
-        found = _compute(
-            network, torch.from_numpy(np.array(segments)).to(device), wish, self._info, watch
-        )
+        # A copy: arrays from Ray's store are read-only, and torch wants none of those.
+        batch = torch.from_numpy(np.array(segments)).to(device)
+        if wish.method == "attention":
+            found = _attention(network, batch, self._info)
+        else:
+            found = _of_label(network, batch, wish, self._info, watch)
         return Saliency(
             **found,
             model=self._info,
@@ -241,16 +246,21 @@ def _load_network(settings: Settings, info: EngineInfo) -> "EcgFmClassifier":
     return loaded.model.requires_grad_(False)
 
 
-def _compute(
-    network: "EcgFmClassifier", batch: Any, wish: Wish, info: EngineInfo, watch: "_Watch"
-) -> dict[str, Any]:
-    """The members of Saliency that the method gives."""
+def _attention(network: "EcgFmClassifier", batch: "Tensor", info: EngineInfo) -> dict[str, Any]:
+    """The members of Saliency that attention gives."""
     from serve_app.model import saliency
 
-    if wish.method == "attention":
-        stride_ms = saliency.token_stride(network.config) * 1e3 / info.fs_hz
-        values = saliency.attention_by_token(network, batch).cpu().numpy()
-        return {**_NOTHING, "values": values, "resolution_ms": stride_ms}
+    values = saliency.attention_by_token(network, batch).cpu().numpy()
+    stride_ms = saliency.token_stride(network.config) * 1e3 / info.fs_hz
+    return {**_NOTHING, "values": values, "resolution_ms": stride_ms}
+
+
+def _of_label(
+    network: "EcgFmClassifier", batch: "Tensor", wish: Wish, info: EngineInfo, watch: "_Watch"
+) -> dict[str, Any]:
+    """The members of Saliency that gradients of a label's logit give."""
+    from serve_app.model import saliency
+
     resolution_ms = wish.resolution_ms or _DEFAULT_RESOLUTION_MS
     samples = _bin_samples(resolution_ms, info)
     index = _named(wish.label, info) if wish.label else None
@@ -261,7 +271,7 @@ def _compute(
     told["resolution_ms"] = resolution_ms
     if wish.method == "gradient":
         found = saliency.gradients(network, batch, index, watch.check).cpu().numpy()
-        return {"values": _binned(found, samples) / samples, **told}
+        return {**told, "values": _binned(found, samples) / samples}
     steps = wish.steps or _DEFAULT_STEPS
     integrated = saliency.integrated_gradients(network, batch, index, steps, watch.check)
     attributions = integrated.attributions.cpu().numpy()

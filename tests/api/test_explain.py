@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 import io
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+from deployments.app import _local_model
+from deployments.preprocessor import Preprocessor
 from serve_app.api import create_app
 from serve_app.client import Client
 from serve_app.decoding import Upload, decode
@@ -352,6 +355,28 @@ def test_without_captum_gradients_are_not_installed_and_attention_is():
     assert attention.startswith("200")
     assert gradient.startswith("501 not_installed")
     assert "[explain]" in gradient
+
+
+def test_the_handle_takes_what_http_takes(dicom_bytes):
+    settings = load_settings()
+    replica = Preprocessor(settings, lambda: _local_model(lambda: load_engine(settings), 4))
+
+    async def ask():
+        attention = await replica.explain(dicom_bytes)
+        wish = {"method": "integrated_gradients", "label": "Infarction", "steps": 4}
+        return attention, await replica.explain(decode(dicom_bytes), **wish, resolution_ms=40)
+
+    attention, found = asyncio.run(ask())
+    assert attention.to_array().shape == (2, 156)
+    assert found.to_array().shape == (2, 12, 125)
+    with pytest.raises(InvalidParameter):
+        asyncio.run(replica.explain(dicom_bytes, steps=4))
+    of_embed, of_explain = (
+        inspect.signature(method).parameters
+        for method in (Preprocessor.embed, Preprocessor.explain)
+    )
+    assert of_explain.keys() - of_embed.keys() == {"method", "label", "steps", "resolution_ms"}
+    assert of_embed.keys() <= of_explain.keys()
 
 
 @pytest.mark.ray
