@@ -13,8 +13,9 @@ from ray.serve import Application
 from ray.serve.config import BackpressureConfig
 
 from deployments.autoscaling import model_scaling, preprocessor_scaling
-from deployments.ecg_fm import EcgFm, LocalModel
+from deployments.ecg_fm import EcgFm, LocalModel, MakeExplainer
 from deployments.preprocessor import Preprocessor
+from serve_app.engine.explaining import borrow_explainer, make_explainer
 from serve_app.engine.loading import load_engine
 from serve_app.engine.protocol import Engine
 from serve_app.errors import Overloaded
@@ -54,7 +55,8 @@ def build_app(settings: Settings) -> Application:
     """The graph, or with ``profile="mono"`` the same parts in one deployment."""
     load = functools.partial(load_engine, settings)
     if settings.profile == "mono":
-        model = functools.partial(_local_model, load, settings.max_batch_segments)
+        explain = functools.partial(make_explainer, settings)
+        model = functools.partial(_local_model, load, settings.max_batch_segments, explain)
         return _preprocessor(settings, settings.model_cpus + settings.preprocessor_cpus).bind(
             settings, model
         )
@@ -63,10 +65,14 @@ def build_app(settings: Settings) -> Application:
     )
 
 
-def _local_model(load: Callable[[], Engine], max_batch_segments: int) -> ModelClient:
+def _local_model(
+    load: Callable[[], Engine],
+    max_batch_segments: int,
+    make_explainer: MakeExplainer = borrow_explainer,
+) -> ModelClient:
     engine = load()
     engine.warm()
-    return LocalModel(engine, max_batch_segments)
+    return LocalModel(engine, max_batch_segments, make_explainer)
 
 
 def _ecg_fm(settings: Settings, load: Callable[[], Engine]) -> Application:
@@ -80,7 +86,8 @@ def _ecg_fm(settings: Settings, load: Callable[[], Engine]) -> Application:
         health_check_period_s=5,
         health_check_timeout_s=10,
     )
-    return deployment.bind(load, settings.max_batch_segments)
+    explain = functools.partial(make_explainer, settings)
+    return deployment.bind(load, settings.max_batch_segments, explain)
 
 
 def _preprocessor(settings: Settings, num_cpus: float) -> serve.Deployment:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ray import serve
 
 from deployments.batching import BatchGate, Scored
+from serve_app.engine.explaining import Explainer, Saliency, Wish, borrow_explainer
 from serve_app.engine.protocol import Engine, EngineInfo
 from serve_app.errors import EcgServeError
 from serve_app.reporting import Answer
@@ -17,13 +18,21 @@ __all__ = ["EcgFm", "LocalModel", "Outcome"]
 Segments = npt.NDArray[np.float32]
 # A raised error would lose its class on the way between replicas, and fail its whole batch.
 Outcome = Answer | EcgServeError
+MakeExplainer = Callable[[Engine], Explainer]
 
 
 class LocalModel:
     """An engine in this process that merges what its callers send: the model replica's heart."""
 
-    def __init__(self, engine: Engine, max_segments: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        max_segments: int,
+        make_explainer: MakeExplainer = borrow_explainer,
+    ) -> None:
         self._engine = engine
+        self._make_explainer = make_explainer
+        self._explainer: Explainer | None = None
         self._max_segments = max_segments
         self._gate = BatchGate(engine, max_segments)
 
@@ -36,6 +45,12 @@ class LocalModel:
         chunks = split_segments(segments, self._max_segments)
         shares = await asyncio.gather(*(self._gate.submit(chunk) for chunk in chunks))
         return join_answers([self._answer(share) for share in shares])
+
+    async def explain(self, segments: Segments, wish: Wish) -> Saliency:
+        """What the model looked at, beside the predictions."""
+        if self._explainer is None:
+            self._explainer = self._make_explainer(self._engine)
+        return await self._explainer.explain(segments, wish)
 
     def _answer(self, share: Scored) -> Answer:
         return Answer(share.scores, self._engine.info, share.queue_ms, share.inference_ms)
@@ -52,12 +67,18 @@ class EcgFm:
     Args:
         load_engine: Called once, here, so that weights never travel between processes.
         max_batch_segments: The largest batch; a request may not carry more.
+        make_explainer: Called with the engine when the first explanation is wished for.
     """
 
-    def __init__(self, load_engine: Callable[[], Engine], max_batch_segments: int) -> None:
+    def __init__(
+        self,
+        load_engine: Callable[[], Engine],
+        max_batch_segments: int,
+        make_explainer: MakeExplainer = borrow_explainer,
+    ) -> None:
         engine = load_engine()
         engine.warm()
-        self._model = LocalModel(engine, max_batch_segments)
+        self._model = LocalModel(engine, max_batch_segments, make_explainer)
         self._collect.set_max_batch_size(max_batch_segments)
 
     async def predict(self, segments: Segments) -> Outcome:
@@ -78,6 +99,13 @@ class EcgFm:
             *(self._model.ask(segments) for segments in requests), return_exceptions=True
         )
         return [_outcome(answer) for answer in answers]
+
+    async def explain(self, segments: Segments, wish: Wish) -> Saliency | EcgServeError:
+        """What the model looked at, or the error that is this caller's."""
+        try:
+            return await self._model.explain(segments, wish)
+        except EcgServeError as error:
+            return error
 
     async def info(self) -> EngineInfo:
         """What this replica serves."""

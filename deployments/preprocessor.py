@@ -16,8 +16,10 @@ from deployments.ecg_fm import Outcome, join_answers, split_segments
 from serve_app import decoding
 from serve_app.api import create_app
 from serve_app.decoding import Hints, Upload
+from serve_app.engine.explaining import Method, Saliency, Wish
 from serve_app.engine.protocol import EngineInfo
 from serve_app.errors import EcgServeError, ModelUnavailable, Overloaded
+from serve_app.explanations import Explanation
 from serve_app.pipeline import ModelClient, Options, Pipeline
 from serve_app.preprocessing import MissingLeads
 from serve_app.recording import Recording
@@ -65,6 +67,13 @@ class HandleModel:
 
         chunks = split_segments(segments, self._chunk)
         return join_answers(await asyncio.gather(*map(ask_chunk, chunks)))
+
+    async def explain(self, segments: npt.NDArray[np.float32], wish: Wish) -> Saliency:
+        """What the model looked at, in one message."""
+        outcome = await _with_retries(lambda: self._handle.explain.remote(segments, wish))
+        if isinstance(outcome, EcgServeError):
+            raise outcome
+        return cast(Saliency, outcome)
 
 
 async def _with_retries(call: Callable[[], Awaitable[_T]]) -> _T:
@@ -145,6 +154,29 @@ class Preprocessor:
         """As POST /v1/embed, for deployment handles."""
         return await self._pipeline.embed(
             recording,
+            hints=Hints(fs_hz, units, leads),
+            options=Options(missing_leads=missing_leads, model=model, precision=precision),
+        )
+
+    async def explain(
+        self,
+        recording: Recording | Upload | bytes,
+        *,
+        method: Method = "attention",
+        label: str | None = None,
+        steps: int | None = None,
+        resolution_ms: float | None = None,
+        fs_hz: float | None = None,
+        units: Literal["mV", "uV"] | None = None,
+        leads: tuple[str, ...] | None = None,
+        missing_leads: MissingLeads = "refuse",
+        model: str | None = None,
+        precision: str | None = None,
+    ) -> Explanation:
+        """As POST /v1/explain, for deployment handles."""
+        return await self._pipeline.explain(
+            recording,
+            wish=Wish(method, label, steps, resolution_ms),
             hints=Hints(fs_hz, units, leads),
             options=Options(missing_leads=missing_leads, model=model, precision=precision),
         )

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from serve_app.cli_engine import model_app
+from serve_app.cli_evaluate import evaluate
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(model_app, name="model")
+app.command()(evaluate)
 _out = Console(highlight=False, soft_wrap=True)
 _told = Console(stderr=True, highlight=False, soft_wrap=True)
 

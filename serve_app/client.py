@@ -1,4 +1,4 @@
-"""Ask a server: the answers of /v1/predict, /v1/embed and /v1/analyze, problems as exceptions."""
+"""Ask a server: the answers of /v1/predict, embed, explain and analyze, problems as exceptions."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -8,6 +8,7 @@ import httpx2
 
 from serve_app.decoding import Upload
 from serve_app.errors import EcgServeError, Unavailable
+from serve_app.explanations import Explanation
 from serve_app.results import Embedding, Result
 
 __all__ = ["Client", "ServerProblem"]
@@ -57,13 +58,17 @@ class Client:
         """As POST /v1/embed; ``.to_array()`` gives the segments' features to NumPy."""
         return Embedding.model_validate_json(self._ask("embed", upload, query))
 
+    def explain(self, upload: Upload, **query: object) -> Explanation:
+        """As POST /v1/explain; ``.to_array()`` gives the values to NumPy."""
+        return Explanation.model_validate_json(self._ask("explain", upload, query))
+
     def analyze(self, upload: Upload, **query: object) -> Result:
         """As POST /v1/analyze."""
         return Result.model_validate_json(self._ask("analyze", upload, query))
 
     def _ask(
         self,
-        what: Literal["predict", "embed", "analyze"],
+        what: Literal["predict", "embed", "explain", "analyze"],
         upload: Upload,
         query: Mapping[str, object],
     ) -> bytes:

@@ -23,6 +23,7 @@ EcgServeError (500 processing_failed)
 │   ├── ModelUnavailable     503 model_unavailable
 │   └── ResourceExhausted    503 resource_exhausted
 ├── InferenceTimeout         504 inference_timeout
+├── NotInstalled             501 not_installed: an extra of this installation is missing
 ├── CheckpointError          503 model_unavailable: a model's files are damaged, foreign or hostile
 └── SettingsError            settings that cannot be served
 """
@@ -44,6 +45,7 @@ __all__ = [
     "ModelUnavailable",
     "NotAcceptable",
     "NotFound",
+    "NotInstalled",
     "Overloaded",
     "PayloadTooLarge",
     "RecordingError",
@@ -239,6 +241,17 @@ class InferenceTimeout(EcgServeError):
     code = "inference_timeout"
     title = "Inference timeout"
     default_hint = "Send a shorter recording, or raise ECG_REQUEST_TIMEOUT_S."
+
+
+class NotInstalled(EcgServeError):
+    """What was asked for needs a library that is not installed here.
+
+    501, not 4xx: the request is right, and no 503: asking again does not help.
+    """
+
+    status = 501
+    code = "not_installed"
+    title = "Not installed"
 
 
 class CheckpointError(EcgServeError):

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding import Hints, Limits, Upload, decode
+from serve_app.engine.explaining import Explainer, Saliency, Wish, borrow_explainer
 from serve_app.engine.protocol import Engine, EngineInfo
 from serve_app.errors import InferenceTimeout, InvalidParameter, ModelNotFound
+from serve_app.explanations import Explanation, make_explanation
 from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare
 from serve_app.recording import Recording
 from serve_app.reporting import Answer, make_embedding, make_result
@@ -58,16 +60,27 @@ class ModelClient(Protocol):
         """Scores of ``(segments, 12, 2500)`` float32."""
         ...
 
+    async def explain(self, segments: Segments, wish: Wish) -> Saliency:
+        """What the model looked at in ``(segments, 12, 2500)`` float32."""
+        ...
+
 
 class InProcessModel:
     """An engine in this process, one call at a time: for the command line and notebooks.
 
     Args:
         load_engine: Called with the first question, in the engine's own thread.
+        make_explainer: Called with the engine when the first explanation is wished for.
     """
 
-    def __init__(self, load_engine: Callable[[], Engine]) -> None:
+    def __init__(
+        self,
+        load_engine: Callable[[], Engine],
+        make_explainer: Callable[[Engine], Explainer] = borrow_explainer,
+    ) -> None:
         self._engine = functools.cache(load_engine)
+        self._make_explainer = make_explainer
+        self._explainer: Explainer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     async def info(self) -> EngineInfo:
@@ -78,6 +91,13 @@ class InProcessModel:
     async def ask(self, segments: Segments) -> Answer:
         """Scores of ``(segments, 12, 2500)`` float32."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, segments)
+
+    async def explain(self, segments: Segments, wish: Wish) -> Saliency:
+        """What the model looked at in ``(segments, 12, 2500)`` float32."""
+        engine = await asyncio.get_running_loop().run_in_executor(self._thread, self._engine)
+        if self._explainer is None:
+            self._explainer = self._make_explainer(engine)
+        return await self._explainer.explain(segments, wish)
 
     def _ask(self, segments: Segments) -> Answer:
         engine, watch = self._engine(), Stopwatch()
@@ -197,6 +217,34 @@ class Pipeline:
             request_id=request_id,
         )
 
+    async def explain(
+        self,
+        sent: Upload | Recording | bytes,
+        *,
+        wish: Wish,
+        hints: Hints | None = None,
+        options: Options | None = None,
+        request_id: str | None = None,
+    ) -> Explanation:
+        """What the model looked at; of the options, ``analysis`` and ``embedding`` say nothing.
+
+        Raises:
+            EcgServeError: As :meth:`predict` does, and as ``Explainer.explain``.
+        """
+        options = options or Options()
+        watch = Stopwatch()
+        async with _deadline(self._deadline_s):
+            read, prepared = await self._read_for_model(sent, hints, options)
+            found = await self._model.explain(prepared.segments, wish)
+        return make_explanation(
+            read.recording,
+            prepared,
+            wish,
+            found,
+            timing=_timing(watch, read, found),
+            request_id=request_id,
+        )
+
     async def analyze(
         self,
         sent: Upload | Recording | bytes,
@@ -243,7 +291,7 @@ class Pipeline:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
 
-def _timing(watch: Stopwatch, read: _Read, answer: Answer | None) -> Timing:
+def _timing(watch: Stopwatch, read: _Read, answer: Answer | Saliency | None) -> Timing:
     return Timing(
         decode=read.decode_ms,
         preprocess=read.preprocess_ms,

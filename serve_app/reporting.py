@@ -36,6 +36,7 @@ __all__ = [
     "model_card",
     "model_info",
     "predictions",
+    "recording_info",
 ]
 
 _ACCEPTABLE_QUALITY = 0.5
@@ -80,7 +81,7 @@ def make_result(
         created_at=datetime.now(UTC),
         request_id=request_id or uuid.uuid4().hex,
         model=model_info(answer.model) if answer else None,
-        recording=_recording_info(recording, prepared),
+        recording=recording_info(recording, prepared),
         quality=_quality(recording, analysis),
         predictions=predictions(scores.probabilities, answer.model.labels)
         if answer and scores
@@ -114,7 +115,7 @@ def make_embedding(
         created_at=datetime.now(UTC),
         request_id=request_id or uuid.uuid4().hex,
         model=model_info(answer.model),
-        recording=_recording_info(recording, prepared),
+        recording=recording_info(recording, prepared),
         embedding=_mean_embedding(answer.scores),
         segments=answer.scores.embeddings.tolist(),
         timing_ms=timing,
@@ -140,6 +141,7 @@ def predictions(
             threshold=label.threshold,
             positive=probability >= label.threshold,
             noisy_label=label.noisy,
+            calibration=label.calibration,
         )
         for label, probability, calibrated_probability in zip(
             labels, joined.tolist(), corrected.tolist(), strict=True
@@ -166,7 +168,9 @@ def model_card(info: EngineInfo) -> ModelCard:
         commit=info.commit,
         source=info.source,
         labels=[label.name for label in info.labels],
-        label_details=[LabelInfo(**asdict(label)) for label in info.labels],
+        label_details=[
+            LabelInfo(**asdict(label), calibration=label.calibration) for label in info.labels
+        ],
         loaded_at=info.loaded_at,
         fs_hz=info.fs_hz,
         segment_samples=info.segment_samples,
@@ -176,7 +180,8 @@ def model_card(info: EngineInfo) -> ModelCard:
     )
 
 
-def _recording_info(recording: Recording, prepared: Prepared | None) -> RecordingInfo:
+def recording_info(recording: Recording, prepared: Prepared | None) -> RecordingInfo:
+    """The part of what was sent that goes into each answer; ``prepared`` where a model is asked."""
     return RecordingInfo(
         format=recording.format,
         fs_hz=recording.fs_hz,

@@ -33,6 +33,7 @@ def _finite_or_none(value: float | None) -> float | None:
 
 Measured = Annotated[float | None, BeforeValidator(_finite_or_none)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+CalibrationMethod = Literal["prior_correction", "platt"]
 
 
 class _Frozen(BaseModel):
@@ -57,6 +58,11 @@ class LabelInfo(_Frozen):
     pos_weight: float = Field(description="Of the positives in training; see the correction.")
     threshold: Probability
     noisy: bool = Field(description="True: the training labels of this class are implausible.")
+    calibration: CalibrationMethod = "prior_correction"
+    slope: float = Field(1.0, description="Of the calibration, on the logit of the joined score.")
+    intercept: float | None = Field(
+        None, description="Of the calibration; null: minus the logarithm of pos_weight."
+    )
 
 
 class ModelCard(ModelInfo):
@@ -116,12 +122,16 @@ class Prediction(_Frozen):
     label: str
     probability: Probability = Field(description="The model's score, as upstream reports it.")
     calibrated_probability: Probability = Field(
-        description="Corrected for the positive weight used in training (prior correction)."
+        description="Corrected for the positive weight used in training, or as fitted on labelled "
+        "recordings: see calibration."
     )
     threshold: Probability
     positive: bool
     noisy_label: bool = Field(
         default=False, description="True: the training labels of this class are implausible."
+    )
+    calibration: CalibrationMethod = Field(
+        default="prior_correction", description="Where calibrated_probability comes from."
     )
 
 

@@ -83,12 +83,22 @@ class Settings(BaseSettings):
         "where the hardware multiplies it, int8 for one that is stored so, else fp32.",
     )
 
+    map_weights: bool = Field(
+        False,
+        description="Leave the weights of a local model in its file, so that the replicas of a "
+        "machine share their memory; nobody may write into that file then. In the Hub's cache "
+        "they always stay.",
+    )
+
     max_body_mb: PositiveInt = Field(100, description="Largest body, as sent.")
     max_unpacked_mb: PositiveInt = Field(
         256, description="Largest body once decompressed or unzipped."
     )
     request_timeout_s: PositiveFloat = Field(
         60.0, description="For the whole of one request, model included."
+    )
+    explain_timeout_s: PositiveFloat = Field(
+        30.0, description="For one explanation, its wait included; never beyond the request's."
     )
 
     max_batch_segments: PositiveInt = Field(32, description="Segments in one forward pass.")

@@ -6,6 +6,7 @@ from starlette.middleware.cors import CORSMiddleware
 import serve_app
 from serve_app.api import problems, routes
 from serve_app.api.admission import Admission
+from serve_app.api.explain import EXPLAIN_HEADERS, explain_router
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import RequestScope
 from serve_app.pipeline import Pipeline
@@ -42,6 +43,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
     )
     app.include_router(routes.router)
     app.include_router(routes.embed_router)
+    app.include_router(explain_router)
     app.include_router(routes.metrics_router)
     if settings.cors_origins:
         app.add_middleware(
@@ -49,7 +51,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Content-Type", "Content-Encoding", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After", *routes.MODEL_HEADERS],
+            expose_headers=["X-Request-ID", "Retry-After", *routes.MODEL_HEADERS, *EXPLAIN_HEADERS],
         )
     app.add_middleware(RequestScope, metrics=metrics, sets_header=sets_request_id)
     problems.install(app)

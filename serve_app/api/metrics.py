@@ -5,6 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from serve_app.explanations import Explanation
 from serve_app.results import Embedding, Result
 
 __all__ = ["Metrics"]
@@ -45,7 +46,7 @@ class Metrics:
         self._requests.labels(route, status).inc()
         self._duration.labels(route).observe(duration_s)
 
-    def observe_result(self, result: Result | Embedding) -> None:
+    def observe_result(self, result: Result | Embedding | Explanation) -> None:
         """Count one recording and time its stages."""
         self._recordings.labels(result.recording.format).inc()
         for stage, duration_ms in result.timing_ms:

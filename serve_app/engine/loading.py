@@ -60,7 +60,10 @@ def load_engine(settings: Settings) -> Engine:
     from serve_app.model.checkpoints import load_model
 
     loaded = load_model(
-        settings.model, revision=settings.model_revision, timeout_s=settings.request_timeout_s
+        settings.model,
+        revision=settings.model_revision,
+        timeout_s=settings.request_timeout_s,
+        mapped=settings.map_weights,
     )
     return make_engine(loaded, settings.engine, settings.precision, threads=settings.model_threads)
 

@@ -48,19 +48,19 @@ class TorchEngine(BatchedEngine):
         torch.set_num_threads(threads)
         self._device = torch.device(device)
         self._dtype = _STORED.get(precision)
-        self._model = folded(loaded.model)
+        self.network = folded(loaded.model)
         if self._dtype is not None:
-            _store_as(self._model, self._dtype)
-        self._model.to(self._device)
+            _store_as(self.network, self._dtype)
+        self.network.to(self._device)
 
     @property
     def weights_bytes(self) -> int:
         """Size of the weights as they are multiplied."""
-        return sum(weight.numel() * weight.element_size() for weight in self._model.parameters())
+        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     def _forward(self, segments: Float32s) -> tuple[Float32s, Float32s]:
         with torch.inference_mode(), self._arithmetic():
-            logits, embeddings = self._model(torch.from_numpy(segments).to(self._device))
+            logits, embeddings = self.network(torch.from_numpy(segments).to(self._device))
         return logits.float().cpu().numpy(), embeddings.float().cpu().numpy()
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[object]:

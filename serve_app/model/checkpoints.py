@@ -65,6 +65,7 @@ def load_model(
     *,
     revision: str | None = None,
     timeout_s: float | None = None,
+    mapped: bool = False,
 ) -> LoadedModel[EcgFmClassifier]:
     """Load a classifier.
 
@@ -75,6 +76,8 @@ def load_model(
             repository.
         revision: What it has to be, as in ``require_revision``.
         timeout_s: Longest wait for an answer of the Hub; None: as its library has it, 10 s.
+        mapped: Whether the weights stay in a local file, which nobody may write into then. In the
+            Hub's cache, where files are never changed, they stay in any case.
 
     Raises:
         CheckpointError: if there is none, it cannot be had, or it is damaged, foreign, hostile,
@@ -87,7 +90,8 @@ def load_model(
         loaded = LoadedModel(name or "demo", sha256[:12], sha256, "demo", demo, model)
     else:
         located = locate_model(str(source), revision=revision, timeout_s=timeout_s)
-        loaded = _classifier(located, read_stored(located.weights, located.sha256), name)
+        stored = read_stored(located.weights, located.sha256)
+        loaded = _classifier(located, stored, name, mapped)
     require_revision(loaded, revision)
     return loaded
 
@@ -165,14 +169,15 @@ def require_revision(loaded: LoadedModel[Network], wanted: str | None) -> None:
 
 
 def _classifier(
-    located: Located, stored: StoredModel, name: str | None
+    located: Located, stored: StoredModel, name: str | None, mapped: bool = False
 ) -> LoadedModel[EcgFmClassifier]:
     if not stored.has_head:
         raise CheckpointError(
             "The checkpoint has no classification head: it is a pretrained encoder.",
             hint="Name the fine-tuned checkpoint.",
         )
-    model = _fill(EcgFmClassifier, stored.config, stored.weights)
+    mapped = mapped or located.source == "hub"
+    model = _fill(EcgFmClassifier, stored.config, stored.weights, mapped)
     return _loaded(name, located, stored, model)
 
 
@@ -187,13 +192,17 @@ def _backbone(
     return _loaded(name, located, stored, _fill(EcgFmBackbone, stored.config, body))
 
 
-def _fill(cls: type[Network], config: EcgFmConfig, weights: Mapping[str, Tensor]) -> Network:
+def _fill(
+    cls: type[Network], config: EcgFmConfig, weights: Mapping[str, Tensor], mapped: bool = False
+) -> Network:
     """Build the network around exactly these weights."""
     with torch.device("meta"):
         model = cls(config)
     expected = model.state_dict()
     _check_names(set(expected), set(weights))
-    filled = {name: own_tensor(name, weights[name], like.shape) for name, like in expected.items()}
+    filled = {
+        name: own_tensor(name, weights[name], like.shape, mapped) for name, like in expected.items()
+    }
     model.load_state_dict(filled, assign=True)
     return model.eval()
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PretrainedConfig
 
+from .calibration import Calibration
 from .labels import LABELS, Join, Label
 from .layout import MODEL_TYPE
 
@@ -58,6 +59,8 @@ class EcgFmConfig(PretrainedConfig):
         label_pos_weights: Weight of the positives in training, for each label.
         label_thresholds: Score at which each label counts as positive.
         noisy_labels: Names of labels whose training labels are implausible.
+        calibration: What `ecg-serve evaluate --fit-calibration --store` found for these weights:
+            a ``Calibration`` as JSON. Its thresholds stand above ``label_thresholds``.
         demo: A model that only shows that the machinery works; each answer says so.
 
     Raises:
@@ -91,6 +94,7 @@ class EcgFmConfig(PretrainedConfig):
     label_pos_weights: list[float] | None = None
     label_thresholds: list[float] | None = None
     noisy_labels: list[str] | None = None
+    calibration: dict[str, Any] | None = None
     demo: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -145,7 +149,8 @@ class EcgFmConfig(PretrainedConfig):
         if unknown := set(noisy) - set(names):
             raise ValueError(f"noisy_labels names no label of this model: {sorted(unknown)}")
         rows = zip(names, joins, weights, thresholds, strict=True)
-        return tuple(Label(n, j, w, t, noisy=n in noisy) for n, j, w, t in rows)
+        labels = tuple(Label(n, j, w, t, noisy=n in noisy) for n, j, w, t in rows)
+        return Calibration.parse(self.calibration).apply(labels) if self.calibration else labels
 
     @property
     def minimum_samples(self) -> int:

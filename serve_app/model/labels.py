@@ -2,9 +2,11 @@
 
 The model was trained with binary cross-entropy and a weight on the positives, so its sigmoid is a
 score and not a probability: for ventricular tachycardia 0.5 stands for about 0.0009. ``calibrated``
-undoes that weight. The training labels were read from machine reports by a text labeler.
+undoes that weight, or applies what was fitted on labelled recordings (``ecg-serve evaluate``). The
+training labels were read from machine reports by a text labeler.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "CALIBRATION_METHOD",
     "LABELS",
+    "CalibrationMethod",
     "Join",
     "Label",
     "calibrated",
@@ -25,7 +27,9 @@ __all__ = [
 Join = Literal["mean", "max"]
 Floats = npt.NDArray[np.floating]
 
-CALIBRATION_METHOD = "prior_correction"
+# A sigmoid of a logit's straight line, either way: with the slope 1 and the intercept
+# -ln(pos_weight), or with both fitted (Platt, 1999).
+CalibrationMethod = Literal["prior_correction", "platt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,12 @@ class Label:
         pos_weight: Weight of the positives in training; about negatives / positives.
         threshold: Score at which it counts as positive. None is published: 0.5 until calibrated.
         noisy: The training label itself is implausible.
+        slope: Of the calibration, on the logit of the joined score.
+        intercept: Of the calibration; None: -ln(pos_weight), the prior correction.
 
     Raises:
-        ValueError: for an unknown join, a weight that is not positive, a threshold outside 0..1.
+        ValueError: for an unknown join, a weight or slope that is not positive, a threshold outside
+            0..1, an intercept that is not finite.
     """
 
     name: str
@@ -48,6 +55,8 @@ class Label:
     pos_weight: float = 1.0
     threshold: float = 0.5
     noisy: bool = False
+    slope: float = 1.0
+    intercept: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -58,6 +67,18 @@ class Label:
             raise ValueError(f"pos_weight of {self.name!r} must be positive: {self.pos_weight}")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold of {self.name!r} must lie in 0..1: {self.threshold}")
+        if not 0 < self.slope < math.inf or not math.isfinite(self.intercept or 0.0):
+            raise ValueError(f"calibration of {self.name!r} must be finite, its slope positive")
+
+    @property
+    def calibration(self) -> CalibrationMethod:
+        """How its calibrated probability comes about."""
+        return "prior_correction" if self.intercept is None else "platt"
+
+    @property
+    def offset(self) -> float:
+        """The calibration's intercept, whichever its method."""
+        return -math.log(self.pos_weight) if self.intercept is None else self.intercept
 
 
 # In the order of the fine-tuned model's outputs.
@@ -104,13 +125,14 @@ def join_segments(probabilities: Floats, labels: Sequence[Label] = LABELS) -> Fl
 
 
 def calibrated(probabilities: Floats, labels: Sequence[Label] = LABELS) -> npt.NDArray[np.float64]:
-    """Prior-corrected probabilities: sigmoid(logit(p) - ln(pos_weight)).
+    """Calibrated probabilities: sigmoid(slope * logit(p) + intercept).
 
-    Written as p / (p + w (1 - p)), which is the same and defined at 0 and 1 as well.
+    Written as p^s / (p^s + e^-i (1 - p)^s), which is the same and defined at 0 and 1 as well. By
+    default it is the prior correction, p / (p + w (1 - p)).
 
     Args:
         probabilities: (..., labels), the model's sigmoid, 0..1.
-        labels: Give the weight of each column.
+        labels: Give the slope and the intercept of each column, or the weight of its positives.
 
     Returns:
         (..., labels) float64.
@@ -119,16 +141,17 @@ def calibrated(probabilities: Floats, labels: Sequence[Label] = LABELS) -> npt.N
         ValueError: if the last axis is not as long as ``labels``.
     """
     p = np.asarray(probabilities, dtype=np.float64)
-    weights = _pos_weights(p.shape, labels)
-    return np.asarray(p / (p + weights * (1.0 - p)))
+    slopes, offsets = _lines(p.shape, labels)
+    for_it, against = p**slopes, (1.0 - p) ** slopes
+    return np.asarray(for_it / (for_it + np.exp(-offsets) * against))
 
 
 def calibrated_logits(logits: Floats, labels: Sequence[Label] = LABELS) -> npt.NDArray[np.float64]:
-    """Prior-corrected logits: logit - ln(pos_weight).
+    """Calibrated logits: slope * logit + intercept, by default logit - ln(pos_weight).
 
     Args:
         logits: (..., labels).
-        labels: Give the weight of each column.
+        labels: Give the slope and the intercept of each column.
 
     Returns:
         (..., labels) float64.
@@ -137,10 +160,14 @@ def calibrated_logits(logits: Floats, labels: Sequence[Label] = LABELS) -> npt.N
         ValueError: if the last axis is not as long as ``labels``.
     """
     values = np.asarray(logits, dtype=np.float64)
-    return np.asarray(values - np.log(_pos_weights(values.shape, labels)))
+    slopes, offsets = _lines(values.shape, labels)
+    return np.asarray(slopes * values + offsets)
 
 
-def _pos_weights(shape: tuple[int, ...], labels: Sequence[Label]) -> npt.NDArray[np.float64]:
+def _lines(
+    shape: tuple[int, ...], labels: Sequence[Label]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     if not shape or shape[-1] != len(labels):
         raise ValueError(f"expected (..., {len(labels)}), got {shape}")
-    return np.array([label.pos_weight for label in labels], dtype=np.float64)
+    slopes = np.array([label.slope for label in labels], dtype=np.float64)
+    return slopes, np.array([label.offset for label in labels], dtype=np.float64)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from serve_app.errors import CheckpointError
 
+from .calibration import require_same_weights
 from .configuration_ecg_fm import EcgFmConfig
 from .layout import CONFIG_FILE
 from .published import read_published
@@ -66,12 +67,14 @@ def read_stored(path: Path, sha256: str | None = None) -> StoredModel:
         sha256: What the weights file has to have, where that is known.
 
     Raises:
-        CheckpointError: if it is damaged, foreign or hostile.
+        CheckpointError: if it is damaged, foreign or hostile, or calibrated for other weights.
     """
     found = sha256_of(path)
     refuse_other_sha256(found, sha256)
     if path.suffix == ".safetensors":
         config = read_config(path.with_name(CONFIG_FILE))
+        if config.calibration is not None:
+            require_same_weights(config.calibration, found)
         weights, quantized = unpack(_with_body(_read_safetensors(path)))
         return StoredModel(config, weights, found, quantized or None)
     published = read_published(path)
@@ -119,11 +122,11 @@ def read_config(path: Path) -> EcgFmConfig:
     return _config(fields)
 
 
-def own_tensor(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """The tensor in float32; where it is so already it stays mapped from its file.
+def own_tensor(name: str, tensor: Tensor, shape: torch.Size, mapped: bool = False) -> Tensor:
+    """The tensor in float32: a copy, since a file may change or shrink.
 
-    Replicas of a machine then share the memory of their weights. What is served must not be written
-    into: a model is replaced by another file, as `ecg-serve model` and the Hub's cache do.
+    Where it is ``mapped`` and in float32 already it stays in its file, and all processes of the
+    machine share its memory; nobody may write into that file then.
 
     Raises:
         CheckpointError: for another shape or kind of number, and values that are not finite.
@@ -136,7 +139,7 @@ def own_tensor(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     # A view may claim to be larger than what backs it; copying it would fill the memory.
     if tensor.untyped_storage().nbytes() < math.prod(shape) * tensor.element_size():
         raise CheckpointError(f"The checkpoint's {name} is larger than its data.")
-    own = tensor.detach().to(torch.float32).contiguous()
+    own = tensor.detach().to(torch.float32, copy=not mapped).contiguous()
     # One NaN or infinity spoils the sum, which is ten times faster than to look at each value.
     if not own.sum().isfinite():
         raise CheckpointError(f"The checkpoint's {name} holds values that are not finite.")

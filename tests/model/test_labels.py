@@ -67,6 +67,18 @@ def test_calibration_keeps_certainty_and_order() -> None:
     assert (np.diff(calibrated(rising), axis=0) > 0).all()
 
 
+def test_a_fitted_line_stands_above_the_prior_correction() -> None:
+    labels = [Label("a", pos_weight=7.0), Label("b", pos_weight=7.0, slope=0.5, intercept=1.5)]
+    assert [label.calibration for label in labels] == ["prior_correction", "platt"]
+    logits = np.random.default_rng(3).normal(0, 4, (9, 2))
+    want = np.column_stack([logits[:, 0] - math.log(7.0), 0.5 * logits[:, 1] + 1.5])
+    np.testing.assert_allclose(calibrated_logits(logits, labels), want)
+    np.testing.assert_allclose(calibrated(sigmoid(logits), labels), sigmoid(want), rtol=1e-9)
+    np.testing.assert_array_equal(
+        calibrated(np.array([[0.0, 0.0], [1.0, 1.0]]), labels).T, [[0, 1]] * 2
+    )
+
+
 def test_calibration_refuses_another_number_of_labels() -> None:
     with pytest.raises(ValueError, match="expected"):
         calibrated(np.zeros((2, 16)))
@@ -80,6 +92,9 @@ def test_calibration_refuses_another_number_of_labels() -> None:
         {"name": "a", "pos_weight": 0.0},
         {"name": "a", "pos_weight": math.nan},
         {"name": "a", "threshold": 1.5},
+        {"name": "a", "slope": 0.0},
+        {"name": "a", "slope": math.inf},
+        {"name": "a", "intercept": math.nan},
     ],
 )
 def test_label_refuses_nonsense(fields: dict) -> None:
