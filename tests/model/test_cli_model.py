@@ -196,17 +196,3 @@ def test_pull_mends_what_was_damaged_in_the_cache(
         assert "--force" in told("pull", name, code=1)["error"]["hint"]
     told("pull", f"{NAME}@{commit}", "--force")
     told("verify", NAME)
-
-
-def test_bench_times_each_precision_against_plain_float32() -> None:
-    compared = told("bench", "demo", "--rounds", "1")
-    exact, halved = compared["rows"]
-    assert (exact["precision"], halved["precision"]) == ("fp32", "bf16")
-    assert exact["max_probability_error"] < 1e-5 < halved["max_probability_error"] <= 0.02
-    assert halved["weights_mb"] < 0.6 * exact["weights_mb"]
-    assert all(rate > 0 for row in compared["rows"] for rate in row["segments_per_s"].values())
-    assert "x plain float32" in said("bench", "demo", "--rounds", "1", "--precision", "bf16")
-
-
-def test_bench_of_a_missing_recording_is_told() -> None:
-    assert "cannot be read" in said("bench", "demo", "nowhere.dat", code=1)
