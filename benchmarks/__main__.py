@@ -17,6 +17,7 @@ NAMES = (
     "startup",
     "http_latency",
     "full_size",
+    "engines",
     "batching",
 )
 
