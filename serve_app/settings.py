@@ -2,7 +2,7 @@
 
 import os
 from ipaddress import ip_address
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     Field,
@@ -52,6 +52,22 @@ class Settings(BaseSettings):
         description="Commit on the Hub, or SHA-256 of the weights file, that must be served, or "
         "the first digits (7 or more) of either; anything else refuses to start.",
         pattern="^[0-9a-fA-F]{7,64}$",
+    )
+    models: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (),
+        description="Further models that `?model=` may name, written like ECG_MODEL, as JSON: "
+        '["/models/v2"].',
+    )
+    max_loaded_models: int = Field(
+        2,
+        ge=2,
+        description="Models in a replica's memory, the default one included; of the others the "
+        "one goes that was not asked for longest.",
+    )
+    when_model_fails: Literal["refuse", "signal_only"] = Field(
+        "refuse",
+        description="refuse: 503, and no start without the model; signal_only: `/v1/predict` "
+        "answers with the signal's analysis alone, marked `degraded`.",
     )
     engine: Literal["auto", "torch"] = Field("auto", description="What runs the model.")
     precision: Literal["auto", "fp32", "bf16"] = Field(

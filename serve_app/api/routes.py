@@ -1,6 +1,7 @@
 """The paths, and what each takes and gives."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
@@ -15,7 +16,8 @@ from serve_app.api.metrics import Metrics
 from serve_app.api.negotiation import choose_media_type
 from serve_app.api.problems import MEDIA_TYPE, Problem
 from serve_app.decoding import Hints, Upload
-from serve_app.errors import ModelNotFound
+from serve_app.engine.identity import is_revision
+from serve_app.errors import ModelNotFound, Unavailable
 from serve_app.pipeline import Options, Pipeline
 from serve_app.reporting import model_card
 from serve_app.results import Embedding, ModelCard, Result
@@ -26,7 +28,7 @@ __all__ = ["MODEL_HEADERS", "Services", "embed_router", "metrics_router", "route
 _JSON: Final = "application/json"
 _NPY: Final = "application/x-npy"
 # Which model answered, where the body is an array that cannot say it.
-MODEL_HEADERS: Final = ("X-Model-Name", "X-Model-Revision")
+MODEL_HEADERS: Final = ("X-Model-Name", "X-Model-Revision", "X-Model-SHA256")
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,15 @@ class Liveness(BaseModel):
 
 
 class Readiness(BaseModel):
-    """The model is loaded and warm."""
+    """The default model is loaded and warm, or settings allow answers without it."""
 
-    status: Literal["ready"] = "ready"
-    model: str
-    revision: str
+    status: Literal["ready", "degraded"]
+    model: str | None = Field(description="Null: recordings get their signal's analysis alone.")
+    revision: str | None
 
 
 class Models(BaseModel):
-    """What is served."""
+    """What can be asked."""
 
     models: list[ModelCard]
 
@@ -255,18 +257,28 @@ async def analyze(
     return _answer(services, result)
 
 
-@router.get("/v1/models", summary="What is served")
+async def _cards(services: Services) -> list[ModelCard]:
+    models = await services.pipeline.models()
+    return [model_card(info, default=position == 0) for position, info in enumerate(models)]
+
+
+@router.get("/v1/models", summary="What can be asked")
 async def models(services: _Services) -> Models:
-    """Every model that can be asked."""
-    return Models(models=[model_card(info) for info in await services.pipeline.models()])
+    """Every model that `?model=` may name, the default first; some load when first asked."""
+    return Models(models=await _cards(services))
 
 
 @router.get("/v1/models/{name:path}", summary="One model", responses={404: _PROBLEMS[400]})
 async def model(services: _Services, name: str) -> ModelCard:
-    """Name, revision, sha256, source, precision, labels."""
-    for info in await services.pipeline.models():
-        if info.name == name:
-            return model_card(info)
+    """By NAME or NAME@REVISION: revision, sha256, source, precision, labels."""
+    cards = await _cards(services)
+    wanted, _, digits = name.rpartition("@")
+    for card in cards:
+        if card.name == name:
+            return card
+    for card in cards:
+        if card.name == wanted and is_revision(digits, card.sha256, card.commit):
+            return card
     raise ModelNotFound(f"Model {name[:200]!r} is not served here.")
 
 
@@ -278,9 +290,11 @@ async def livez() -> Liveness:
 
 @router.get("/readyz", summary="Readiness", responses={503: _PROBLEMS[503]})
 async def readyz(services: _Services) -> Readiness:
-    """The model is loaded and warm."""
-    info = (await services.pipeline.models())[0]
-    return Readiness(model=info.name, revision=info.revision)
+    """The default model is loaded and warm, or settings allow answers without it."""
+    info = await services.pipeline.default_model()
+    if info is None:
+        return Readiness(status="degraded", model=None, revision=None)
+    return Readiness(status="ready", model=info.name, revision=info.revision)
 
 
 def _answer(services: Services, result: Result | Embedding) -> Response:
@@ -291,7 +305,8 @@ def _answer(services: Services, result: Result | Embedding) -> Response:
 def _npy(services: Services, embedding: Embedding) -> Response:
     services.metrics.observe_result(embedding)
     # Quoted, since a model is named after its folder, and headers are ASCII.
-    told = [quote(text, safe="/:@") for text in (embedding.model.name, embedding.model.revision)]
+    model = embedding.model
+    told = [quote(text, safe="/:@") for text in (model.name, model.revision, model.sha256)]
     headers = {**_PRIVATE, **dict(zip(MODEL_HEADERS, told, strict=True))}
     return Response(embedding.to_npy(), headers=headers, media_type=_NPY)
 
@@ -302,4 +317,6 @@ metrics_router = APIRouter()
 @metrics_router.get("/metrics", summary="Prometheus series of this replica")
 async def metrics(services: _Services) -> Response:
     """In the Prometheus text format."""
+    with suppress(Unavailable):  # what was last known of them stays
+        services.metrics.observe_models(await services.pipeline.model_counts())
     return Response(services.metrics.exposition(), media_type=services.metrics.content_type)

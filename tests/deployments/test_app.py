@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from deployments.app import BuildArgs, build
-from deployments.ecg_fm import EcgFm, count_segments
+from deployments.ecg_fm import Ask, EcgFm, count_segments
 from deployments.preprocessor import Preprocessor
 
 
@@ -63,4 +63,4 @@ def test_serve_run_finds_the_application():
 
 
 def test_batches_are_counted_in_segments():
-    assert count_segments([[0] * 3, [0], []]) == 4
+    assert count_segments([Ask([0] * 3), Ask([0], "demo"), Ask([])]) == 4
