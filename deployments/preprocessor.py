@@ -13,6 +13,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.ecg_fm import LocalModel, Outcome, join_answers, split_segments, told
+from deployments.reachability import Reachability, running_replicas
 from serve_app import decoding
 from serve_app.api import create_app
 from serve_app.decoding import Hints, Upload
@@ -48,6 +49,7 @@ class HandleModel:
     def __init__(self, handle: DeploymentHandle[object], max_batch_segments: int) -> None:
         self._handle = handle
         self._chunk = min(_MESSAGE_SEGMENTS, max_batch_segments)
+        self._reachability = Reachability(lambda: running_replicas(handle))
 
     async def info(self, model: str | None = None) -> EngineInfo:
         """What answers; raises ModelUnavailable where no replica does so in time."""
@@ -72,7 +74,7 @@ class HandleModel:
         """Scores of ``(segments, 12, 2500)`` float32, any number of segments, by one model."""
         chunks = split_segments(segments, self._chunk)
         for _ in range(_TRIES):
-            answers = await self._ask_chunks(chunks, model)
+            answers = await self._reachability.wait_for(self._ask_chunks(chunks, model))
             if len({answer.model.sha256 for answer in answers}) == 1:
                 return join_answers(answers)
             # Replicas come to another default one after the other, within milliseconds.
