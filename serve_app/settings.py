@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettings
 
 from serve_app.errors import SettingsError
 
@@ -145,6 +146,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError(_readable(error)) from None
+    except UnreadableSettings as error:
+        raise SettingsError(f"{error}: lists are written as JSON") from None
 
 
 def _readable(error: ValidationError) -> str:
