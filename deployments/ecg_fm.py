@@ -95,6 +95,10 @@ class LocalModel:
             await asyncio.to_thread(self._choice.write, source)
         return self._registry.use(source)
 
+    async def forget(self, source: ModelSource) -> None:
+        """Drop what was prepared, since another replica could not load it."""
+        self._registry.forget(source)
+
     def tend(self) -> None:
         """To be called now and then: try again what failed, and come to the chosen model."""
         self._registry.tend()
@@ -164,6 +168,10 @@ class EcgFm:
     async def use_model(self, source: ModelSource) -> EngineInfo | EcgServeError:
         """Second step of a swap: make it the default."""
         return await told(self._model.use(source))
+
+    async def forget_model(self, source: ModelSource) -> None:
+        """Instead of the second step, where a replica could not do the first."""
+        await self._model.forget(source)
 
     async def check_health(self) -> None:
         """Called by Ray every few seconds."""

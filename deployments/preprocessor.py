@@ -203,6 +203,10 @@ class Preprocessor:
         """As EcgFm.use_model, for `mono`."""
         return await told(self._own_model.use(source))
 
+    async def forget_model(self, source: ModelSource) -> None:
+        """As EcgFm.forget_model, for `mono`."""
+        await self._own_model.forget(source)
+
     async def check_health(self) -> None:
         """Called by Ray every few seconds."""
         if isinstance(self._model, LocalModel):

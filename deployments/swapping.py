@@ -64,19 +64,28 @@ def swap_model(source: ModelSource) -> Swapped:
 async def _swap(source: ModelSource) -> Swapped:
     handle = _model_handle()
     prepared = await _on_all(handle, "prepare_model", source, _PREPARE_LIMIT_S)
-    for each in prepared:
-        if isinstance(each, EcgServeError):
-            raise each
-    if len({each.sha256 for each in prepared}) > 1:
-        raise ModelUnavailable(
-            "The replicas' machines have different files for this model; nothing was changed.",
-            hint="Copy the same files to every machine, or name a commit of the Hub.",
-        )
+    try:
+        _refuse_unlike(prepared)
+    except EcgServeError:
+        await _on_all(handle, "forget_model", source, _USE_LIMIT_S)
+        raise
     chosen = ModelSource(source.source, prepared[0].sha256)
     used = await _on_all(handle, "use_model", chosen, _USE_LIMIT_S)
     # A replica that could not will follow by itself, within seconds.
     done = [each for each in used if isinstance(each, EngineInfo)]
     return Swapped(prepared[0], len(done))
+
+
+def _refuse_unlike(prepared: Sequence[EngineInfo | EcgServeError]) -> None:
+    """Raise what a replica could not load, or that they have loaded different models."""
+    for each in prepared:
+        if isinstance(each, EcgServeError):
+            raise each
+    if len({each.sha256 for each in prepared if isinstance(each, EngineInfo)}) > 1:
+        raise ModelUnavailable(
+            "The replicas' machines have different files for this model; nothing was changed.",
+            hint="Copy the same files to every machine, or name a commit of the Hub.",
+        )
 
 
 def _model_handle() -> Any:

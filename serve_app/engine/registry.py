@@ -216,6 +216,15 @@ class ModelRegistry:
                     return entry.engine.info
         raise ModelUnavailable("The model is not loaded any more.", hint="Try again.")
 
+    def forget(self, source: ModelSource) -> None:
+        """Drop what was prepared but is not to be used after all."""
+        with self._lock:
+            self._entries = [
+                each
+                for each in self._entries
+                if each.configured or each is self._default or each.source != source
+            ]
+
     async def _find(self, asked: str) -> _Entry:
         if self._default.name is None:
             await self._engine_of(self._default)
@@ -285,7 +294,7 @@ class ModelRegistry:
             entry.engine = engine = (twin.engine if twin else None) or engine
             entry.known, entry.name = engine.info, engine.info.name
             if twin and not entry.configured and twin.source.source == entry.source.source:
-                self._entries.remove(entry)
+                self._entries = [each for each in self._entries if each is not entry]
             self._counts += RegistryCounts(loads=1)
             self._evict()
         return engine
@@ -299,7 +308,7 @@ class ModelRegistry:
             entry.loading = None
             entry.failure = _Failure.after(entry.failure, told)
             if not entry.configured and entry is not self._default:
-                self._entries.remove(entry)
+                self._entries = [each for each in self._entries if each is not entry]
             self._counts += RegistryCounts(failures=1)
         return told
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 
 from benchmarks.server import running_server
@@ -35,18 +36,19 @@ def wait_until(condition, limit_s=60):
         time.sleep(0.2)
 
 
-async def load_while(url, body, act):
-    """Answers (status, revision) of eight clients for as long as ``act`` takes, and a bit more."""
+async def load_while(url, bodies, act):
+    """Answers of eight clients for as long as ``act`` takes, and a bit more."""
     answers, ended = [], asyncio.Event()
     async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
 
-        async def client():
+        async def client(number):
+            body = bodies[number % len(bodies)]
             while not ended.is_set():
-                response = await http.post("/v1/predict", content=body)
+                response = await http.post("/v1/predict?fs_hz=500", content=body)
                 model = response.json().get("model") or {}
                 answers.append((response.status_code, model.get("revision"), model.get("sha256")))
 
-        clients = [asyncio.create_task(client()) for _ in range(8)]
+        clients = [asyncio.create_task(client(number)) for number in range(8)]
         await asyncio.sleep(1)
         returned = await asyncio.to_thread(act)
         await asyncio.sleep(1)
@@ -108,12 +110,14 @@ def test_models_by_name_and_revision(http, models, dicom_bytes):
     assert "ecg_models_evictions" in http.get("/metrics").text
 
 
-def test_a_swap_under_load_fails_no_request(several, http, models, dicom_bytes):
+def test_a_swap_under_load_fails_no_request(several, http, models, dicom_bytes, sinus_mv, as_npy):
     before = http.get("/readyz").json()["revision"]
-    (code, told, error), answers = asyncio.run(
-        load_while(several, dicom_bytes, lambda: use(models[0]))
-    )
+    # The long one is scored in pieces, by several replicas: all by one model, or not at all.
+    short = as_npy(sinus_mv)
+    bodies = [short, short, short, as_npy(np.tile(sinus_mv, 10))]
+    (code, told, error), answers = asyncio.run(load_while(several, bodies, lambda: use(models[0])))
     assert code == 0, error
+    print(f"{len(answers)} answers")  # noqa: T201
     new = identify(models[0])
     assert json.loads(told) | {"replicas": 2} == json.loads(told)
     assert {status for status, _, _ in answers} == {200}
@@ -125,11 +129,15 @@ def test_a_swap_under_load_fails_no_request(several, http, models, dicom_bytes):
     assert old.json()["model"]["revision"] == before
 
 
-def test_a_model_that_cannot_load_leaves_the_old_one_serving(several, http, tmp_path, dicom_bytes):
+def test_a_model_that_cannot_load_leaves_the_old_one_serving(
+    several, http, tmp_path, sinus_mv, as_npy
+):
     before = http.get("/readyz").json()["revision"]
     damaged = tmp_path / "damaged.pt"
     damaged.write_bytes(b"PK\x03\x04 no checkpoint")
-    (code, _, error), answers = asyncio.run(load_while(several, dicom_bytes, lambda: use(damaged)))
+    (code, _, error), answers = asyncio.run(
+        load_while(several, [as_npy(sinus_mv)], lambda: use(damaged))
+    )
     assert code == 2
     assert "cannot be loaded" in error
     assert {(status, revision) for status, revision, _ in answers} == {(200, before)}

@@ -231,6 +231,19 @@ def test_a_model_that_cannot_be_prepared_changes_nothing(registry, tmp_path):
     assert len(listed(registry)) == 4
 
 
+def test_what_was_prepared_can_be_dropped_again(registry, folders, tmp_path, write_tiny):
+    source = ModelSource(write_tiny(tmp_path / "new", 5))
+    asyncio.run(registry.prepare(source))
+    assert ask(registry, "new")
+    registry.forget(source)
+    with pytest.raises(ModelNotFound):
+        ask(registry, "new")
+    # What settings name stays, and so does the default.
+    for each in (ModelSource(folders[2]), ModelSource("demo")):
+        registry.forget(each)
+    assert len(ask(registry, None, "other")) == 2
+
+
 def test_preparing_what_is_there_keeps_one_copy(registry):
     ask(registry, None)
     for _ in range(3):
