@@ -117,7 +117,6 @@ def test_a_swap_under_load_fails_no_request(several, http, models, dicom_bytes, 
     bodies = [short, short, short, as_npy(np.tile(sinus_mv, 10))]
     (code, told, error), answers = asyncio.run(load_while(several, bodies, lambda: use(models[0])))
     assert code == 0, error
-    print(f"{len(answers)} answers")  # noqa: T201
     new = identify(models[0])
     assert json.loads(told) | {"replicas": 2} == json.loads(told)
     assert {status for status, _, _ in answers} == {200}
