@@ -7,12 +7,14 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
 from benchmarks.reporting import print_header
 from deployments.local import set_flags
 from serve_app.engine.protocol import Scores
+from serve_app.engine.registry import ModelRegistry
 
 BATCH, BATCH_S = 8, 0.05
 RATES_HZ, SECONDS = (60, 120, 150), 15.0
@@ -21,7 +23,7 @@ RATES_HZ, SECONDS = (60, 120, 150), 15.0
 class FixedTimeEngine:
     """Takes as long for one segment as for a full batch, as an accelerator nearly does."""
 
-    info = None
+    info = SimpleNamespace(name="fixed", sha256="")
 
     def warm(self) -> None:
         """Nothing to warm."""
@@ -45,7 +47,7 @@ class Load:
 def deployments():
     from ray import serve
 
-    from deployments.ecg_fm import EcgFm
+    from deployments.ecg_fm import EcgFm, LocalModel
 
     class PlainBatch:
         """`@serve.batch` with a 10 ms wait whose handler awaits a thread."""
@@ -66,7 +68,7 @@ def deployments():
     return {
         "plain @serve.batch, 10 ms (peer)": serve.deployment(PlainBatch, **options).bind(),
         "EcgFm: @serve.batch and gate": serve.deployment(EcgFm, **options).bind(
-            FixedTimeEngine, BATCH
+            lambda: LocalModel(ModelRegistry.of_engine(FixedTimeEngine), BATCH), BATCH
         ),
     }
 

@@ -13,13 +13,11 @@ from ray.serve import Application
 from ray.serve.config import BackpressureConfig
 
 from deployments.autoscaling import model_scaling, preprocessor_scaling
-from deployments.ecg_fm import EcgFm, LocalModel, MakeExplainer
+from deployments.choice import Choice
+from deployments.ecg_fm import EcgFm, LocalModel
 from deployments.preprocessor import Preprocessor
-from serve_app.engine.explaining import borrow_explainer, make_explainer
-from serve_app.engine.loading import load_engine
-from serve_app.engine.protocol import Engine
-from serve_app.errors import Overloaded
-from serve_app.pipeline import ModelClient
+from serve_app.engine.registry import registry_of
+from serve_app.errors import EcgServeError, Overloaded
 from serve_app.settings import Settings
 
 __all__ = ["BuildArgs", "build", "build_app"]
@@ -53,29 +51,33 @@ def build(args: BuildArgs) -> Application:
 
 def build_app(settings: Settings) -> Application:
     """The graph, or with ``profile="mono"`` the same parts in one deployment."""
-    load = functools.partial(load_engine, settings)
+    make_model = functools.partial(_local_model, settings)
     if settings.profile == "mono":
-        explain = functools.partial(make_explainer, settings)
-        model = functools.partial(_local_model, load, settings.max_batch_segments, explain)
         return _preprocessor(settings, settings.model_cpus + settings.preprocessor_cpus).bind(
-            settings, model
+            settings, make_model
         )
     return _preprocessor(settings, settings.preprocessor_cpus).bind(
-        settings, _ecg_fm(settings, load)
+        settings, _ecg_fm(settings, make_model)
     )
 
 
-def _local_model(
-    load: Callable[[], Engine],
-    max_batch_segments: int,
-    make_explainer: MakeExplainer = borrow_explainer,
-) -> ModelClient:
-    engine = load()
-    engine.warm()
-    return LocalModel(engine, max_batch_segments, make_explainer)
+def _local_model(settings: Settings) -> LocalModel:
+    """A replica's models, the default loaded and warm unless settings can do without.
+
+    Raises:
+        CheckpointError: The default cannot be loaded, and settings want no answers without it.
+    """
+    choice = Choice(settings)
+    registry = registry_of(settings, choice.read())
+    try:
+        registry.load_default()
+    except EcgServeError:
+        if settings.when_model_fails == "refuse":
+            raise
+    return LocalModel(registry, settings.max_batch_segments, choice)
 
 
-def _ecg_fm(settings: Settings, load: Callable[[], Engine]) -> Application:
+def _ecg_fm(settings: Settings, make_model: Callable[[], LocalModel]) -> Application:
     deployment = serve.deployment(
         EcgFm,
         name="EcgFm",
@@ -86,8 +88,7 @@ def _ecg_fm(settings: Settings, load: Callable[[], Engine]) -> Application:
         health_check_period_s=5,
         health_check_timeout_s=10,
     )
-    explain = functools.partial(make_explainer, settings)
-    return deployment.bind(load, settings.max_batch_segments, explain)
+    return deployment.bind(make_model, settings.max_batch_segments)
 
 
 def _preprocessor(settings: Settings, num_cpus: float) -> serve.Deployment:

@@ -1,4 +1,4 @@
-"""One engine, many callers: what waits is merged into a batch whenever the engine is free."""
+"""One processor, many callers: what waits is merged into a batch whenever it is free."""
 
 import asyncio
 import time
@@ -36,38 +36,42 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
+    engine: Engine
     segments: Segments
     future: asyncio.Future[Scored]
     since_s: float
 
 
 class BatchGate:
-    """Runs an engine in one thread of its own, a batch at a time, never idle while work waits.
+    """Runs engines in one thread of its own, a batch at a time, never idle while work waits.
 
     `@serve.batch` alone cuts its batches before it knows whether the engine is free: under load
     small batches pile up behind each other and never merge. The gate takes them apart again:
-    each time the engine comes free it takes everything that waits, up to ``max_segments``.
+    each time it comes free it takes whoever waits longest and everyone who waits for the same
+    engine, up to ``max_segments``. So a batch is of one engine, and none keeps others waiting.
 
     Args:
-        engine: Called from the gate's thread only.
         max_segments: The largest batch; a single caller may not submit more.
     """
 
-    def __init__(self, engine: Engine, max_segments: int) -> None:
-        self._engine = engine
+    def __init__(self, max_segments: int) -> None:
         self._max_segments = max_segments
         self._waiting: deque[_Waiting] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._worker: asyncio.Task[None] | None = None
 
-    async def submit(self, segments: Segments) -> Scored:
+    async def submit(self, engine: Engine, segments: Segments) -> Scored:
         """Scores of ``(segments, 12, 2500)`` float32.
+
+        Args:
+            engine: Called from the gate's thread only.
+            segments: Of one caller.
 
         Raises:
             EcgServeError: What the engine raised for these segments, not for their neighbours.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(segments, loop.create_future(), time.perf_counter())
+        waiting = _Waiting(engine, segments, loop.create_future(), time.perf_counter())
         self._waiting.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
@@ -84,13 +88,21 @@ class BatchGate:
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
+        passed_over: list[_Waiting] = []
         room = self._max_segments
-        while self._waiting and (not batch or len(self._waiting[0].segments) <= room):
+        while self._waiting:
             waiting = self._waiting.popleft()
             if waiting.future.done():  # its caller is gone
                 continue
+            if batch and waiting.engine is not batch[0].engine:
+                passed_over.append(waiting)
+                continue
+            if batch and len(waiting.segments) > room:
+                passed_over.append(waiting)
+                break
             batch.append(waiting)
             room -= len(waiting.segments)
+        self._waiting.extendleft(reversed(passed_over))
         return batch
 
     async def _run(self, batch: list[_Waiting]) -> None:
@@ -102,7 +114,7 @@ class BatchGate:
         )
         loop = asyncio.get_running_loop()
         try:
-            scores = await loop.run_in_executor(self._thread, self._engine.predict, merged)
+            scores = await loop.run_in_executor(self._thread, batch[0].engine.predict, merged)
         except Exception as error:  # whatever it is, it belongs to one caller
             await self._isolate(batch, error)
             return

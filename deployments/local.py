@@ -89,7 +89,8 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         CheckpointError: The model cannot be loaded.
         ModelUnavailable: The replicas did not come up.
     """
-    refuse_missing_model(settings)
+    if settings.when_model_fails == "refuse":
+        refuse_missing_model(settings)
     _end_orphaned_proxy(settings.port)
     if not _is_free(settings.host, settings.port):
         raise SettingsError(

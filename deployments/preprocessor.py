@@ -12,15 +12,18 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from deployments.ecg_fm import Outcome, join_answers, split_segments
+from deployments.ecg_fm import LocalModel, Outcome, join_answers, split_segments, told
+from deployments.reachability import Reachability, running_replicas
 from serve_app import decoding
 from serve_app.api import create_app
 from serve_app.decoding import Hints, Upload
 from serve_app.engine.explaining import Method, Saliency, Wish
+from serve_app.engine.identity import Identity, ModelSource
 from serve_app.engine.protocol import EngineInfo
+from serve_app.engine.registry import RegistryCounts
 from serve_app.errors import EcgServeError, ModelUnavailable, Overloaded
 from serve_app.explanations import Explanation
-from serve_app.pipeline import ModelClient, Options, Pipeline
+from serve_app.pipeline import Options, Pipeline
 from serve_app.preprocessing import MissingLeads
 from serve_app.recording import Recording
 from serve_app.reporting import Answer
@@ -36,6 +39,7 @@ _TRIES: Final = 3
 _MESSAGE_SEGMENTS: Final = 8
 _MESSAGES_IN_FLIGHT: Final = 4
 _INFO_TIMEOUT_S: Final = 2.0
+_SWAP_S: Final = 0.2
 
 
 class HandleModel:
@@ -47,33 +51,66 @@ class HandleModel:
     def __init__(self, handle: DeploymentHandle[object], max_batch_segments: int) -> None:
         self._handle = handle
         self._chunk = min(_MESSAGE_SEGMENTS, max_batch_segments)
+        self._reachability = Reachability(lambda: running_replicas(handle))
 
-    async def info(self) -> EngineInfo:
-        """What is served; raises ModelUnavailable where no replica answers in time."""
-        try:
-            async with asyncio.timeout(_INFO_TIMEOUT_S):
-                return await _with_retries(self._handle.info.remote)
-        except TimeoutError as error:
-            raise ModelUnavailable("The model does not answer.") from error
+    async def info(self, model: str | None = None) -> EngineInfo:
+        """What answers; raises ModelUnavailable where no replica does so in time."""
+        answer = _with_retries(lambda: self._handle.info.remote(model))
+        # A model other than the default may have to be loaded first: no limit but the request's.
+        info = await (answer if model else _in_time(answer))
+        return _value(cast(EngineInfo | EcgServeError, info))
 
-    async def ask(self, segments: npt.NDArray[np.float32]) -> Answer:
-        """Scores of ``(segments, 12, 2500)`` float32, any number of segments."""
+    async def models(self) -> list[EngineInfo | Identity]:
+        """All that can be asked, as one of the replicas has it."""
+        models = await _in_time(_with_retries(self._handle.models.remote))
+        return cast(list[EngineInfo | Identity], models)
+
+    async def counts(self) -> RegistryCounts:
+        """How often models were loaded and dropped, over all replicas."""
+        counts = await _in_time(
+            _with_retries(lambda: self._handle.broadcast("counts").results_async())
+        )
+        return sum(cast(list[RegistryCounts], counts), RegistryCounts())
+
+    async def ask(self, segments: npt.NDArray[np.float32], model: str | None = None) -> Answer:
+        """Scores of ``(segments, 12, 2500)`` float32, any number of segments, by one model."""
+        chunks = split_segments(segments, self._chunk)
+        for _ in range(_TRIES):
+            answers = await self._reachability.wait_for(self._ask_chunks(chunks, model))
+            if len({answer.model.sha256 for answer in answers}) == 1:
+                return join_answers(answers)
+            # Replicas come to another default one after the other, within milliseconds.
+            await asyncio.sleep(_SWAP_S)
+        raise ModelUnavailable("The model is being replaced.")
+
+    async def _ask_chunks(
+        self, chunks: list[npt.NDArray[np.float32]], model: str | None
+    ) -> list[Answer]:
         in_flight = asyncio.Semaphore(_MESSAGES_IN_FLIGHT)
 
         async def ask_chunk(chunk: npt.NDArray[np.float32]) -> Answer:
             async with in_flight:
-                outcome = await _with_retries(lambda: self._handle.predict.remote(chunk))
-            return _answer(cast(Outcome, outcome))
+                outcome = await _with_retries(lambda: self._handle.predict.remote(chunk, model))
+            return _value(cast(Outcome, outcome))
 
-        chunks = split_segments(segments, self._chunk)
-        return join_answers(await asyncio.gather(*map(ask_chunk, chunks)))
+        return await asyncio.gather(*map(ask_chunk, chunks))
 
-    async def explain(self, segments: npt.NDArray[np.float32], wish: Wish) -> Saliency:
+    async def explain(
+        self, segments: npt.NDArray[np.float32], wish: Wish, model: str | None = None
+    ) -> Saliency:
         """What the model looked at, in one message."""
-        outcome = await _with_retries(lambda: self._handle.explain.remote(segments, wish))
-        if isinstance(outcome, EcgServeError):
-            raise outcome
-        return cast(Saliency, outcome)
+        outcome = await self._reachability.wait_for(
+            _with_retries(lambda: self._handle.explain.remote(segments, wish, model))
+        )
+        return _value(cast(Saliency | EcgServeError, outcome))
+
+
+async def _in_time(answer: Awaitable[_T]) -> _T:
+    try:
+        async with asyncio.timeout(_INFO_TIMEOUT_S):
+            return await answer
+    except TimeoutError as error:
+        raise ModelUnavailable("The model does not answer.") from error
 
 
 async def _with_retries(call: Callable[[], Awaitable[_T]]) -> _T:
@@ -89,10 +126,10 @@ async def _with_retries(call: Callable[[], Awaitable[_T]]) -> _T:
     raise AssertionError
 
 
-def _answer(outcome: Outcome) -> Answer:
-    if isinstance(outcome, EcgServeError):
-        raise outcome
-    return outcome
+def _value(result: _T | EcgServeError) -> _T:
+    if isinstance(result, EcgServeError):
+        raise result
+    return result
 
 
 class Preprocessor:
@@ -100,19 +137,19 @@ class Preprocessor:
 
     Args:
         settings: Of the whole application.
-        model: The model deployment's handle, or what makes a model in this process (`mono`).
+        model: The model deployment's handle, or what makes models in this process (`mono`).
     """
 
     def __init__(
-        self, settings: Settings, model: DeploymentHandle[object] | Callable[[], ModelClient]
+        self, settings: Settings, model: DeploymentHandle[object] | Callable[[], LocalModel]
     ) -> None:
         self._settings = settings
-        client = (
+        self._model = (
             HandleModel(model, settings.max_batch_segments)
             if isinstance(model, DeploymentHandle)
             else model()
         )
-        self._pipeline = Pipeline(settings, client)
+        self._pipeline = Pipeline(settings, self._model)
         decoding.warm()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -191,3 +228,26 @@ class Preprocessor:
     ) -> Result:
         """As POST /v1/analyze, for deployment handles."""
         return await self._pipeline.analyze(recording, hints=Hints(fs_hz, units, leads))
+
+    async def prepare_model(self, source: ModelSource) -> EngineInfo | EcgServeError:
+        """As EcgFm.prepare_model, for `mono`."""
+        return await told(self._own_model.prepare(source))
+
+    async def use_model(self, source: ModelSource) -> EngineInfo | EcgServeError:
+        """As EcgFm.use_model, for `mono`."""
+        return await told(self._own_model.use(source))
+
+    async def forget_model(self, source: ModelSource) -> None:
+        """As EcgFm.forget_model, for `mono`."""
+        await self._own_model.forget(source)
+
+    async def check_health(self) -> None:
+        """Called by Ray every few seconds."""
+        if isinstance(self._model, LocalModel):
+            self._model.tend()
+
+    @property
+    def _own_model(self) -> LocalModel:
+        if isinstance(self._model, LocalModel):
+            return self._model
+        raise TypeError("the models of profile graph are in EcgFm")

@@ -19,8 +19,9 @@ from serve_app.cli_evaluate import evaluate
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
+from serve_app.engine.identity import ModelSource
 from serve_app.engine.loading import fetch_model, load_engine
-from serve_app.errors import EcgServeError, NotFound
+from serve_app.errors import CheckpointError, EcgServeError, NotFound
 from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.results import Result
 from serve_app.settings import load_settings
@@ -80,10 +81,43 @@ def up(
         settings = load_settings(
             host=host, port=port, profile=profile.value if profile else None, model=model
         )
-        fetch_model(settings)
+        try:
+            fetch_model(settings)
+        except CheckpointError as error:
+            if settings.when_model_fails == "refuse":
+                raise
+            _told.print(f"degraded: {error.detail}")
         from deployments.local import serve_until_stopped
 
         serve_until_stopped(settings, _told.print)
+
+
+@model_app.command("use")
+def use_model(
+    model: Annotated[
+        str, typer.Argument(help="A directory, a .pt, hf:OWNER/NAME[@REVISION] or demo.")
+    ],
+    revision: Annotated[
+        str | None, typer.Option(help="Commit or SHA-256 (or its first digits) it has to be.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the running server answer with another model: no restart, no failed request.
+
+    The model is loaded and warm in every replica before the first answers with it. If one cannot
+    load it, nothing changes. It holds until the server stops or is deployed with another ECG_MODEL.
+    """
+    with _errors_told():
+        from deployments.swapping import swap_model
+
+        swapped = swap_model(ModelSource(_absolute(model), revision))
+        info, replicas = swapped.model, swapped.replicas
+        told = {"name": info.name, "revision": info.revision, "sha256": info.sha256}
+        _out.print(
+            json.dumps(told | {"replicas": replicas})
+            if as_json
+            else f"{info.name}: revision {info.revision}, replicas: {replicas}"
+        )
 
 
 @app.command()
@@ -121,6 +155,13 @@ def analyze(
 def main() -> None:
     """Entry point of `ecg-serve`; usage errors exit with 2."""
     app()
+
+
+def _absolute(model: str) -> str:
+    """A local path as replicas can read it, whose working directory is another."""
+    if model == "demo" or model.startswith("hf:"):
+        return model
+    return str(Path(model).expanduser().resolve())
 
 
 def _answer_files(

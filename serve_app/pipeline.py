@@ -1,7 +1,6 @@
 """bytes -> Recording -> Prepared -> Scores -> Result, in this process and without Ray."""
 
 import asyncio
-import functools
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding import Hints, Limits, Upload, decode
-from serve_app.engine.explaining import Explainer, Saliency, Wish, borrow_explainer
+from serve_app.engine.explaining import Saliency, Wish
+from serve_app.engine.identity import Identity
 from serve_app.engine.protocol import Engine, EngineInfo
-from serve_app.errors import InferenceTimeout, InvalidParameter, ModelNotFound
+from serve_app.engine.registry import ModelRegistry, RegistryCounts
+from serve_app.errors import InferenceTimeout, InvalidParameter, ModelUnavailable
 from serve_app.explanations import Explanation, make_explanation
 from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare
 from serve_app.recording import Recording
@@ -38,8 +39,8 @@ class Options:
         analysis: Whether beats, rhythm and intervals are wanted.
         embedding: Whether the pooled features are wanted.
         missing_leads: ``"refuse"``, or ``"zero"`` to give the model zeros for them.
-        model: ``NAME`` or ``NAME@REVISION``; None takes the one that is served.
-        precision: Refused unless it is the one that is served.
+        model: ``NAME`` or ``NAME@REVISION``; None takes the default.
+        precision: Refused unless it is the one that the model is served in.
     """
 
     analysis: bool = True
@@ -50,59 +51,71 @@ class Options:
 
 
 class ModelClient(Protocol):
-    """A model, wherever it runs."""
+    """Models, wherever they run; ``model`` is ``NAME[@REVISION]``, None the default."""
 
-    async def info(self) -> EngineInfo:
-        """What is served; raises ModelUnavailable where it cannot be reached."""
+    async def info(self, model: str | None = None) -> EngineInfo:
+        """What answers; raises ModelUnavailable where it cannot be reached or loaded."""
         ...
 
-    async def ask(self, segments: Segments) -> Answer:
+    async def models(self) -> list[EngineInfo | Identity]:
+        """All that can be asked, the default first."""
+        ...
+
+    async def counts(self) -> RegistryCounts:
+        """How often models were loaded and dropped."""
+        ...
+
+    async def ask(self, segments: Segments, model: str | None = None) -> Answer:
         """Scores of ``(segments, 12, 2500)`` float32."""
         ...
 
-    async def explain(self, segments: Segments, wish: Wish) -> Saliency:
+    async def explain(self, segments: Segments, wish: Wish, model: str | None = None) -> Saliency:
         """What the model looked at in ``(segments, 12, 2500)`` float32."""
         ...
 
 
 class InProcessModel:
-    """An engine in this process, one call at a time: for the command line and notebooks.
+    """Engines in this process, one call at a time: for the command line and notebooks.
 
     Args:
-        load_engine: Called with the first question, in the engine's own thread.
-        make_explainer: Called with the engine when the first explanation is wished for.
+        models: A registry, or what loads the one engine that there is; a model is loaded with the
+            first question to it.
     """
 
-    def __init__(
-        self,
-        load_engine: Callable[[], Engine],
-        make_explainer: Callable[[Engine], Explainer] = borrow_explainer,
-    ) -> None:
-        self._engine = functools.cache(load_engine)
-        self._make_explainer = make_explainer
-        self._explainer: Explainer | None = None
+    def __init__(self, models: ModelRegistry | Callable[[], Engine]) -> None:
+        self._registry = (
+            models if isinstance(models, ModelRegistry) else ModelRegistry.of_engine(models)
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
-    async def info(self) -> EngineInfo:
-        """What the engine serves."""
-        engine = await asyncio.get_running_loop().run_in_executor(self._thread, self._engine)
-        return engine.info
+    async def info(self, model: str | None = None) -> EngineInfo:
+        """What answers."""
+        return (await self._registry.engine(model)).info
 
-    async def ask(self, segments: Segments) -> Answer:
+    async def models(self) -> list[EngineInfo | Identity]:
+        """All that can be asked; the default is loaded for it."""
+        await self._registry.engine()
+        return await self._registry.models()
+
+    async def counts(self) -> RegistryCounts:
+        """Of this process."""
+        return self._registry.counts
+
+    async def ask(self, segments: Segments, model: str | None = None) -> Answer:
         """Scores of ``(segments, 12, 2500)`` float32."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, segments)
+        engine = await self._registry.engine(model)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, _ask, engine, segments)
 
-    async def explain(self, segments: Segments, wish: Wish) -> Saliency:
+    async def explain(self, segments: Segments, wish: Wish, model: str | None = None) -> Saliency:
         """What the model looked at in ``(segments, 12, 2500)`` float32."""
-        engine = await asyncio.get_running_loop().run_in_executor(self._thread, self._engine)
-        if self._explainer is None:
-            self._explainer = self._make_explainer(engine)
-        return await self._explainer.explain(segments, wish)
+        return await (await self._registry.explainer(model)).explain(segments, wish)
 
-    def _ask(self, segments: Segments) -> Answer:
-        engine, watch = self._engine(), Stopwatch()
-        scores = engine.predict(segments)
-        return Answer(scores, engine.info, queue_ms=0.0, inference_ms=watch.lap_ms())
+
+def _ask(engine: Engine, segments: Segments) -> Answer:
+    watch = Stopwatch()
+    scores = engine.predict(segments)
+    return Answer(scores, engine.info, queue_ms=0.0, inference_ms=watch.lap_ms())
 
 
 class Stopwatch:
@@ -140,13 +153,31 @@ class Pipeline:
 
     def __init__(self, settings: Settings, model: ModelClient) -> None:
         self._model = model
+        self._answers_without_model = settings.when_model_fails == "signal_only"
         self._deadline_s = settings.request_timeout_s
         self._limits = Limits(max_unpacked_bytes=settings.max_unpacked_mb << 20)
         self._threads = ThreadPoolExecutor(settings.preprocessor_threads, "preprocess")
 
-    async def models(self) -> list[EngineInfo]:
-        """What is served; raises ModelUnavailable where it cannot be reached."""
-        return [await self._model.info()]
+    async def models(self) -> list[EngineInfo | Identity]:
+        """All that can be asked, the default first; raises ModelUnavailable if none is reached."""
+        return await self._model.models()
+
+    async def default_model(self) -> EngineInfo | None:
+        """What answers where no model is named; None: the signal's analysis alone.
+
+        Raises:
+            ModelUnavailable: It cannot be reached, and settings want no answers without it.
+        """
+        try:
+            return await self._model.info()
+        except ModelUnavailable:
+            if self._answers_without_model:
+                return None
+            raise
+
+    async def model_counts(self) -> RegistryCounts:
+        """How often models were loaded and dropped."""
+        return await self._model.counts()
 
     async def predict(
         self,
@@ -158,6 +189,8 @@ class Pipeline:
     ) -> Result:
         """Everything: the model's predictions and, unless it is not wanted, the analysis.
 
+        Where the model fails and settings allow it, the analysis alone, marked ``degraded``.
+
         Raises:
             RecordingError: What was sent cannot be decoded, or is no signal for the model.
             RequestError: An option that cannot be had here.
@@ -168,12 +201,12 @@ class Pipeline:
         watch = Stopwatch()
         async with _deadline(self._deadline_s):
             read, prepared = await self._read_for_model(sent, hints, options)
-            asked = asyncio.create_task(self._model.ask(prepared.segments))
+            asked = asyncio.create_task(self._ask(prepared, options))
             await asyncio.sleep(0)  # on its way, before the core takes this processor
             try:
                 # While the model works, the core measures.
                 analysis = await self._in_thread(analyze, read.recording)
-                answer = await asked
+                answer = await self._answer_if_any(asked)
             except BaseException:
                 asked.cancel()
                 await asyncio.gather(asked, return_exceptions=True)
@@ -183,10 +216,11 @@ class Pipeline:
             analysis,
             timing=_timing(watch, read, answer),
             request_id=request_id,
-            prepared=prepared,
+            prepared=prepared if answer else None,
             answer=answer,
             show_analysis=options.analysis,
             show_embedding=options.embedding,
+            degraded=None if answer else "signal_only",
         )
 
     async def embed(
@@ -208,7 +242,7 @@ class Pipeline:
         watch = Stopwatch()
         async with _deadline(self._deadline_s):
             read, prepared = await self._read_for_model(sent, hints, options)
-            answer = await self._model.ask(prepared.segments)
+            answer = await self._ask(prepared, options)
         return make_embedding(
             read.recording,
             prepared,
@@ -232,10 +266,12 @@ class Pipeline:
             EcgServeError: As :meth:`predict` does, and as ``Explainer.explain``.
         """
         options = options or Options()
+        if options.precision not in (None, "fp32"):
+            raise InvalidParameter("Explanations are always computed in fp32.")
         watch = Stopwatch()
         async with _deadline(self._deadline_s):
             read, prepared = await self._read_for_model(sent, hints, options)
-            found = await self._model.explain(prepared.segments, wish)
+            found = await self._model.explain(prepared.segments, wish, options.model)
         return make_explanation(
             read.recording,
             prepared,
@@ -269,11 +305,25 @@ class Pipeline:
     async def _read_for_model(
         self, sent: Upload | Recording | bytes, hints: Hints | None, options: Options
     ) -> tuple[_Read, Prepared]:
-        if options.model or options.precision:
-            _refuse_other_model(options, await self._model.info())
         read = await self._in_thread(self._read, sent, hints, options)
         assert read.prepared is not None  # noqa: S101 - options were given
         return read, read.prepared
+
+    async def _ask(self, prepared: Prepared, options: Options) -> Answer:
+        if options.precision:
+            _refuse_other_precision(options.precision, await self._model.info(options.model))
+        if options.model:
+            return await self._model.ask(prepared.segments, options.model)
+        return await self._model.ask(prepared.segments)
+
+    async def _answer_if_any(self, asked: asyncio.Task[Answer]) -> Answer | None:
+        """None where the model fails and settings want an answer without it."""
+        try:
+            return await asked
+        except ModelUnavailable:
+            if self._answers_without_model:
+                return None
+            raise
 
     def _read(
         self, sent: Upload | Recording | bytes, hints: Hints | None, options: Options | None
@@ -310,12 +360,6 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         raise InferenceTimeout(f"No answer within {seconds:g} s.") from error
 
 
-def _refuse_other_model(options: Options, info: EngineInfo) -> None:
-    if options.model:
-        name, _, revision = options.model.partition("@")
-        if name != info.name or (revision and revision != info.revision):
-            raise ModelNotFound(f"Model {options.model!r} is not served here.")
-    if options.precision and options.precision != info.precision:
-        raise InvalidParameter(
-            f"Precision {options.precision!r} is not served here; {info.precision} is."
-        )
+def _refuse_other_precision(precision: str, info: EngineInfo) -> None:
+    if precision != info.precision:
+        raise InvalidParameter(f"Precision {precision!r} is not served here; {info.precision} is.")

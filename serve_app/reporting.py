@@ -4,11 +4,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import ecg_processor_py as core
 import numpy as np
 import numpy.typing as npt
 
+from serve_app.engine.identity import Identity
 from serve_app.engine.protocol import EngineInfo, Scores
 from serve_app.model.labels import Label, calibrated, join_segments
 from serve_app.preprocessing import SEGMENT_S, Prepared
@@ -62,6 +64,7 @@ def make_result(
     answer: Answer | None = None,
     show_analysis: bool = True,
     show_embedding: bool = False,
+    degraded: Literal["signal_only"] | None = None,
 ) -> Result:
     """The answer to one recording.
 
@@ -74,6 +77,7 @@ def make_result(
         answer: The model's output, where one was asked.
         show_analysis: Whether beats and rhythm are reported.
         show_embedding: Whether the pooled features, averaged over the segments, are reported.
+        degraded: What the answer lacks that was asked for.
     """
     scores = answer.scores if answer else None
     return Result(
@@ -90,6 +94,7 @@ def make_result(
         embedding=_mean_embedding(scores) if scores and show_embedding else None,
         analysis=_analysis(recording, analysis) if show_analysis else None,
         timing_ms=timing,
+        degraded=degraded,
     )
 
 
@@ -154,17 +159,21 @@ def model_info(info: EngineInfo) -> ModelInfo:
     return ModelInfo(
         name=info.name,
         revision=info.revision,
+        sha256=info.sha256,
         precision=info.precision,
         engine=info.engine,
         demo=info.demo,
     )
 
 
-def model_card(info: EngineInfo) -> ModelCard:
-    """All that is known of a model."""
+def model_card(info: EngineInfo | Identity, *, default: bool) -> ModelCard:
+    """All that is known of a model, loaded or not."""
+    if isinstance(info, Identity):
+        return _unloaded_card(info, default=default)
     return ModelCard(
         **model_info(info).model_dump(),
-        sha256=info.sha256,
+        default=default,
+        loaded=True,
         commit=info.commit,
         source=info.source,
         labels=[label.name for label in info.labels],
@@ -177,6 +186,29 @@ def model_card(info: EngineInfo) -> ModelCard:
         embedding_dim=info.embedding_dim,
         max_batch=info.max_batch,
         threads=info.threads,
+    )
+
+
+def _unloaded_card(known: Identity, *, default: bool) -> ModelCard:
+    return ModelCard(
+        name=known.name,
+        revision=known.revision,
+        sha256=known.sha256,
+        source=known.source,
+        commit=known.commit,
+        default=default,
+        loaded=False,
+        loaded_at=None,
+        precision=None,
+        engine=None,
+        demo=None,
+        labels=[],
+        label_details=[],
+        fs_hz=None,
+        segment_samples=None,
+        embedding_dim=None,
+        max_batch=None,
+        threads=None,
     )
 
 

@@ -45,6 +45,7 @@ class ModelInfo(_Frozen):
 
     name: str
     revision: str
+    sha256: str = Field(description="Of the weights.")
     precision: str
     engine: str
     demo: bool = Field(description="True: seeded weights that know nothing of cardiology.")
@@ -65,20 +66,27 @@ class LabelInfo(_Frozen):
     )
 
 
-class ModelCard(ModelInfo):
-    """What is known of a model that is served."""
+class ModelCard(_Frozen):
+    """What is known of a model that can be asked for; null what only loading it will show."""
 
-    sha256: str = Field(description="Of the weights.")
-    source: str = Field(description="What kind of place it was loaded from; never a path.")
+    name: str
+    revision: str | None
+    sha256: str | None = Field(description="Of the weights.")
+    source: str = Field(description="What kind of place it is loaded from; never a path.")
     commit: str | None = Field(description="Of the Hub's repository it came from, else null.")
+    default: bool = Field(description="True: it answers where no model is named.")
+    loaded: bool = Field(description="In the memory of the replica that told this.")
+    loaded_at: datetime | None
+    precision: str | None
+    engine: str | None
+    demo: bool | None = Field(description="True: seeded weights that know nothing of cardiology.")
     labels: list[str]
     label_details: list[LabelInfo]
-    loaded_at: datetime
-    fs_hz: float
-    segment_samples: int
-    embedding_dim: int
-    max_batch: int
-    threads: int
+    fs_hz: float | None
+    segment_samples: int | None
+    embedding_dim: int | None
+    max_batch: int | None
+    threads: int | None
 
 
 class RecordingInfo(_Frozen):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     Field,
@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettings
 
 from serve_app.errors import SettingsError
 
@@ -71,6 +72,22 @@ class Settings(BaseSettings):
         description="Commit on the Hub, or SHA-256 of the weights file, that must be served, or "
         "the first digits (7 or more) of either; anything else refuses to start.",
         pattern="^[0-9a-fA-F]{7,64}$",
+    )
+    models: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (),
+        description="Further models that `?model=` may name, written like ECG_MODEL, as JSON: "
+        '["/models/v2"].',
+    )
+    max_loaded_models: int = Field(
+        2,
+        ge=2,
+        description="Models in a replica's memory, the default one included; of the others the "
+        "one goes that was not asked for longest.",
+    )
+    when_model_fails: Literal["refuse", "signal_only"] = Field(
+        "refuse",
+        description="refuse: 503, and no start without the model; signal_only: `/v1/predict` "
+        "answers with the signal's analysis alone, marked `degraded`.",
     )
     engine: EngineChoice = Field(
         "auto",
@@ -165,6 +182,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError(_readable(error)) from None
+    except UnreadableSettings as error:
+        raise SettingsError(f"{error}: lists are written as JSON") from None
 
 
 def _readable(error: ValidationError) -> str:

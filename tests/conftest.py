@@ -3,7 +3,7 @@
 import functools
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,10 @@ from pydicom.data import get_testdata_file
 from benchmarks.server import running_server
 from serve_app.decoding import decode
 from serve_app.engine.loading import load_engine
+from serve_app.model.checkpoints import LoadedModel
+from serve_app.model.configuration_ecg_fm import EcgFmConfig
+from serve_app.model.conversion import write_model
+from serve_app.model.demo import seeded_model
 from serve_app.pipeline import InProcessModel, Pipeline
 from serve_app.settings import Settings, load_settings
 
@@ -69,6 +73,27 @@ def server() -> Iterator[str]:
     """The URL of a real `ecg-serve up`, profile graph."""
     with running_server() as (url, _, _):
         yield url
+
+
+@pytest.fixture(scope="session")
+def write_tiny() -> Callable[[Path, int], str]:
+    """`write_tiny(folder, seed)`: a small model of ours in that folder; its path."""
+    config = EcgFmConfig(
+        conv_feature_layers=[[16, 2, 2]] * 4,
+        encoder_layers=1,
+        encoder_embed_dim=32,
+        encoder_ffn_embed_dim=64,
+        encoder_attention_heads=4,
+        conv_pos=16,
+        conv_pos_groups=4,
+    )
+
+    def write(folder: Path, seed: int) -> str:
+        model = seeded_model(config, seed)
+        write_model(LoadedModel("", "", "", "local", False, model), folder)
+        return str(folder)
+
+    return write
 
 
 def npy(array: np.ndarray) -> bytes:

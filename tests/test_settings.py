@@ -31,6 +31,10 @@ def test_environment_then_overrides(monkeypatch):
         ("ECG_MODEL_REVISION", "main"),
         ("ECG_MODEL_REVISION", "abc123"),
         ("ECG_MAX_BODY_MIB", "5"),
+        ("ECG_MODELS", "/models/v2"),
+        ("ECG_MODELS", '[""]'),
+        ("ECG_MAX_LOADED_MODELS", "1"),
+        ("ECG_WHEN_MODEL_FAILS", "guess"),
     ],
 )
 def test_malformed_or_unknown_variables_are_refused(monkeypatch, name, value):

@@ -6,7 +6,8 @@ from starlette.middleware.cors import CORSMiddleware
 import serve_app
 from serve_app.api import problems, routes
 from serve_app.api.admission import Admission
-from serve_app.api.explain import EXPLAIN_HEADERS, explain_router
+from serve_app.api.declarations import MODEL_HEADERS, Services
+from serve_app.api.explain import LABEL_HEADER, explain_router
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import RequestScope
 from serve_app.pipeline import Pipeline
@@ -38,7 +39,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
         docs_url=None,
         redoc_url=None,
     )
-    app.state.services = routes.Services(
+    app.state.services = Services(
         pipeline, settings, metrics, Admission(settings.max_ongoing_requests)
     )
     app.include_router(routes.router)
@@ -51,7 +52,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Content-Type", "Content-Encoding", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After", *routes.MODEL_HEADERS, *EXPLAIN_HEADERS],
+            expose_headers=["X-Request-ID", "Retry-After", *MODEL_HEADERS, LABEL_HEADER],
         )
     app.add_middleware(RequestScope, metrics=metrics, sets_header=sets_request_id)
     problems.install(app)

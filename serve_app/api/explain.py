@@ -6,26 +6,27 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
-from serve_app.api.examples import PREDICT_EXAMPLE
-from serve_app.api.routes import (
-    _BINARY,
-    _JSON,
-    _NPY,
-    _PRIVATE,
-    _PROBLEMS,
+from serve_app.api.declarations import (
+    BINARY,
+    JSON,
     MODEL_HEADERS,
+    NPY,
+    PRIVATE,
+    PROBLEMS,
     ModelQuery,
-    _body,
-    _json_or_npy,
-    _Services,
-    _Upload,
+    ServicesOf,
+    UploadOf,
+    body_of,
+    json_or_npy,
+    model_headers,
 )
+from serve_app.api.examples import PREDICT_EXAMPLE
 from serve_app.engine.explaining import MOST_STEPS, Method, Wish
 from serve_app.explanations import Explanation
 
-__all__ = ["EXPLAIN_HEADERS", "explain_router"]
+__all__ = ["LABEL_HEADER", "explain_router"]
 
-EXPLAIN_HEADERS: Final = ("X-Explain-Label",)
+LABEL_HEADER: Final = "X-Explain-Label"
 
 
 class ExplainQuery(ModelQuery):
@@ -61,29 +62,29 @@ explain_router = APIRouter()
 @explain_router.post(
     "/v1/explain",
     response_model=Explanation,
-    responses=_PROBLEMS
+    responses=PROBLEMS
     | {
         200: {
             "description": "JSON, or a float32 array: (segments, tokens) of attention, else "
             "(segments, 12, bins).",
-            "content": {_NPY: _BINARY},
+            "content": {NPY: BINARY},
             "headers": {
-                name: {"schema": {"type": "string"}, "description": f"With {_NPY}."}
-                for name in (*MODEL_HEADERS, *EXPLAIN_HEADERS)
+                name: {"schema": {"type": "string"}, "description": f"With {NPY}."}
+                for name in (*MODEL_HEADERS, LABEL_HEADER)
             },
         },
-        501: {**_PROBLEMS[503], "description": "Gradients need captum, which is not installed."},
+        501: {**PROBLEMS[503], "description": "Gradients need captum, which is not installed."},
     },
-    openapi_extra=_body(PREDICT_EXAMPLE),
+    openapi_extra=body_of(PREDICT_EXAMPLE),
     summary="What the model looked at",
 )
 async def explain(
     request: Request,
-    services: _Services,
-    media_type: Annotated[str, Depends(_json_or_npy)],
+    services: ServicesOf,
+    media_type: Annotated[str, Depends(json_or_npy)],
     query: Annotated[ExplainQuery, Query()],
     wish: Annotated[Wish, Depends(_wish)],
-    upload: _Upload,
+    upload: UploadOf,
 ) -> Response:
     """Saliency of a recording of up to a minute, for each 5 s of it.
 
@@ -97,11 +98,8 @@ async def explain(
         request_id=request.scope["request_id"],
     )
     services.metrics.observe_result(found)
-    headers = {**_PRIVATE, "Vary": "Accept"}
-    if media_type == _JSON:
-        return Response(found.to_json(), headers=headers, media_type=_JSON)
-    told = (found.model.name, found.model.revision, found.label or "")
-    names = (*MODEL_HEADERS, *EXPLAIN_HEADERS)
-    # Quoted, since a model is named after its folder, and headers are ASCII.
-    headers |= {name: quote(text, safe="/:@") for name, text in zip(names, told, strict=True)}
-    return Response(found.to_npy(), headers=headers, media_type=_NPY)
+    headers = {**PRIVATE, "Vary": "Accept"}
+    if media_type == JSON:
+        return Response(found.to_json(), headers=headers, media_type=JSON)
+    headers |= model_headers(found.model) | {LABEL_HEADER: quote(found.label or "")}
+    return Response(found.to_npy(), headers=headers, media_type=NPY)

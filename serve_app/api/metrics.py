@@ -2,14 +2,21 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from serve_app.engine.registry import RegistryCounts
 from serve_app.explanations import Explanation
 from serve_app.results import Embedding, Result
 
 __all__ = ["Metrics"]
 
+_OF_MODELS: Final = {
+    "loaded": "Models in memory, over all model replicas that run.",
+    "loads": "Models brought into memory since these replicas started.",
+    "failures": "Loads that failed since these replicas started.",
+    "evictions": "Models dropped for others since these replicas started.",
+}
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -40,6 +47,17 @@ class Metrics:
         self._recordings = Counter(
             "ecg_recordings", "Recordings answered.", ["format"], registry=self._registry
         )
+        self._degraded = Counter(
+            "ecg_degraded",
+            "Recordings answered without what was asked for.",
+            ["how"],
+            registry=self._registry,
+        )
+        # Gauges, since they are told by others and fall when one of those is lost.
+        self._models = {
+            name: Gauge(f"ecg_models_{name}", text, registry=self._registry)
+            for name, text in _OF_MODELS.items()
+        }
 
     def observe_request(self, route: str, status: int, duration_s: float) -> None:
         """Count and time one request."""
@@ -49,8 +67,15 @@ class Metrics:
     def observe_result(self, result: Result | Embedding | Explanation) -> None:
         """Count one recording and time its stages."""
         self._recordings.labels(result.recording.format).inc()
+        if isinstance(result, Result) and result.degraded:
+            self._degraded.labels(result.degraded).inc()
         for stage, duration_ms in result.timing_ms:
             self._stage.labels(stage).observe(duration_ms / 1e3)
+
+    def observe_models(self, counts: RegistryCounts) -> None:
+        """What the model replicas tell of themselves."""
+        for name, gauge in self._models.items():
+            gauge.set(getattr(counts, name))
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""

@@ -29,6 +29,7 @@ from serve_app.errors import (
 from serve_app.model.labels import join_segments
 from serve_app.settings import Settings
 
+from .identity import ModelSource
 from .protocol import Engine, EngineInfo, Float32s, check_segments
 
 if TYPE_CHECKING:
@@ -197,20 +198,21 @@ class Explainer:
         )
 
 
-def make_explainer(settings: Settings, engine: Engine) -> Explainer:
+def make_explainer(settings: Settings, source: ModelSource, engine: Engine) -> Explainer:
     """The explainer of an engine: with its own network where that is float32 torch.
 
     Args:
-        settings: What the engine was loaded from.
+        settings: Of the application.
+        source: What the engine was loaded from.
         engine: Loaded.
     """
     own = _float32_network(engine)
-    network = partial(_load_network, settings, engine.info) if own is None else lambda: own
+    network = partial(_load_network, settings, source, engine.info) if own is None else lambda: own
     timeout_s = min(settings.explain_timeout_s, settings.request_timeout_s)
     return Explainer(network, engine.info, timeout_s)
 
 
-def borrow_explainer(engine: Engine) -> Explainer:
+def borrow_explainer(_: ModelSource, engine: Engine) -> Explainer:
     """The explainer of a float32 torch engine, where no settings say how to load another.
 
     Raises:
@@ -220,7 +222,7 @@ def borrow_explainer(engine: Engine) -> Explainer:
     if own is None:
         raise ModelUnavailable(
             "This engine has no float32 network to explain with.",
-            hint="Give InProcessModel a make_explainer, or choose precision fp32.",
+            hint="Give InProcessModel a registry of settings, or choose torch in fp32.",
         )
     return Explainer(lambda: own, engine.info, timeout_s=30.0)
 
@@ -233,14 +235,14 @@ def _float32_network(engine: Engine) -> "EcgFmClassifier | None":
     return None
 
 
-def _load_network(settings: Settings, info: EngineInfo) -> "EcgFmClassifier":
+def _load_network(settings: Settings, source: ModelSource, info: EngineInfo) -> "EcgFmClassifier":
     """The weights that the engine has, once more and as they are."""
     from serve_app.model.checkpoints import load_model, require_revision
     from serve_app.model.network import fold_weight_norm
 
     loaded = load_model(
-        settings.model,
-        revision=settings.model_revision,
+        source.source,
+        revision=source.revision,
         timeout_s=settings.request_timeout_s,
         mapped=settings.map_weights,
     )

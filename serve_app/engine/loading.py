@@ -16,7 +16,11 @@ def refuse_missing_model(settings: Settings) -> None:
         CheckpointError: Settings name neither the demo nor anything that is there, or break the
             form hf:OWNER/NAME[@REVISION]. Whether the Hub has it, loading shows.
     """
-    name = settings.model
+    for name in (settings.model, *settings.models):
+        _refuse_missing(name)
+
+
+def _refuse_missing(name: str) -> None:
     if name.startswith("hf:"):
         from serve_app.model.hub import HubName
 
@@ -29,27 +33,32 @@ def refuse_missing_model(settings: Settings) -> None:
 
 
 def fetch_model(settings: Settings) -> None:
-    """Have a model of the Hub in the local cache before anything starts; without torch.
+    """Have models of the Hub in the local cache before anything starts; without torch.
 
-    What is wrong with it is then told at once, a progress bar has a terminal, and the replicas of
+    What is wrong with one is then told at once, a progress bar has a terminal, and the replicas of
     this machine find the files. Those of other machines fetch their own.
 
     Raises:
         CheckpointError: There is no such model, or the Hub does not give it.
     """
     refuse_missing_model(settings)
-    if settings.model.startswith("hf:"):
-        from serve_app.model.sources import locate_model
+    revisions = {settings.model: settings.model_revision}
+    for name in (settings.model, *settings.models):
+        if name.startswith("hf:"):
+            from serve_app.model.sources import locate_model
 
-        locate_model(
-            settings.model,
-            revision=settings.model_revision,
-            timeout_s=settings.request_timeout_s,
-        )
+            locate_model(name, revision=revisions.get(name), timeout_s=settings.request_timeout_s)
 
 
-def load_engine(settings: Settings) -> Engine:
+def load_engine(
+    settings: Settings, model: str | None = None, revision: str | None = None
+) -> Engine:
     """The engine that settings ask for, loaded but not yet warm.
+
+    Args:
+        settings: How it is run, and unless ``model`` says otherwise, what.
+        model: Another model than that of settings, of this revision.
+        revision: Of ``model``.
 
     Raises:
         CheckpointError: The model's files cannot be loaded, or are of another revision.
@@ -59,9 +68,11 @@ def load_engine(settings: Settings) -> Engine:
     from serve_app.engine.choosing import make_engine
     from serve_app.model.checkpoints import load_model
 
+    if model is None:
+        model, revision = settings.model, settings.model_revision
     loaded = load_model(
-        settings.model,
-        revision=settings.model_revision,
+        model,
+        revision=revision,
         timeout_s=settings.request_timeout_s,
         mapped=settings.map_weights,
     )

@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serve_app.api import create_app
+from serve_app.api.routes import MODEL_HEADERS
 from serve_app.engine.loading import load_engine
 from serve_app.pipeline import InProcessModel, Pipeline
 from serve_app.recording import STANDARD_LEADS
@@ -134,8 +135,8 @@ def test_bad_bodies_get_the_problems_of_predict(client, dicom_bytes, sinus_mv, a
 
 def test_a_model_s_name_of_any_letters_fits_a_header(settings, dicom_bytes):
     class Renamed(InProcessModel):
-        async def ask(self, segments):
-            answer = await super().ask(segments)
+        async def ask(self, segments, model=None):
+            answer = await super().ask(segments, model)
             named = dataclasses.replace(answer.model, name="hf:münchen/ecg\r\nX-Evil: 1")
             return dataclasses.replace(answer, model=named)
 
@@ -150,7 +151,7 @@ def test_the_description_names_both_forms(client):
     described = client.get("/openapi.json").json()["paths"]["/v1/embed"]["post"]
     answer = described["responses"]["200"]
     assert answer["content"].keys() == {"application/json", "application/x-npy"}
-    assert answer["headers"].keys() == {"X-Model-Name", "X-Model-Revision"}
+    assert answer["headers"].keys() == set(MODEL_HEADERS)
     assert "406" in described["responses"]
 
 

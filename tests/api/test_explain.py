@@ -1,7 +1,6 @@
 """/v1/explain in this process: what is told, what is refused, and that nothing waits for it."""
 
 import asyncio
-import functools
 import inspect
 import io
 import subprocess
@@ -14,13 +13,15 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-from deployments.app import _local_model
+from deployments.ecg_fm import LocalModel
 from deployments.preprocessor import Preprocessor
 from serve_app.api import create_app
 from serve_app.client import Client
 from serve_app.decoding import Upload, decode
 from serve_app.engine.explaining import Explainer, Wish, borrow_explainer, make_explainer
+from serve_app.engine.identity import ModelSource
 from serve_app.engine.loading import load_engine
+from serve_app.engine.registry import registry_of
 from serve_app.engine.torch_engine import TorchEngine
 from serve_app.errors import (
     CheckpointError,
@@ -47,8 +48,11 @@ INTEGRATED = "/v1/explain?method=integrated_gradients&label=Infarction"
 
 def pipeline_of(settings):
     """The whole way in this process, explanations included."""
-    load = functools.partial(load_engine, settings)
-    return Pipeline(settings, InProcessModel(load, functools.partial(make_explainer, settings)))
+    return Pipeline(settings, InProcessModel(registry_of(settings)))
+
+
+def source_of(settings):
+    return ModelSource(settings.model, settings.model_revision)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +154,7 @@ def test_leads_that_are_zero_get_nothing(client, sinus_mv, as_npy):
         ("method=integrated_gradients&steps=2.5", "invalid_parameter", "steps"),
         ("method=lime", "invalid_parameter", "method"),
         ("depth=3", "invalid_parameter", "depth"),
-        ("precision=bf16", "invalid_parameter", "not served"),
+        ("precision=bf16", "invalid_parameter", "in fp32"),
         ("model=other", "model_not_found", "not served"),
     ],
 )
@@ -287,9 +291,12 @@ def test_other_engines_are_explained_in_float32_by_the_same_weights(tmp_path, se
     settings = load_settings(model=str(tmp_path / "ours"), precision="bf16")
     engine = load_engine(settings)
     assert engine.info.precision == "bf16"
-    found = asyncio.run(make_explainer(settings, engine).explain(segments, Wish()))
+    found = asyncio.run(
+        make_explainer(settings, source_of(settings), engine).explain(segments, Wish())
+    )
+    plain = load_settings()
     exact = asyncio.run(
-        make_explainer(load_settings(), load_engine(load_settings())).explain(segments, Wish())
+        make_explainer(plain, source_of(plain), load_engine(plain)).explain(segments, Wish())
     )
     np.testing.assert_array_equal(found.values, exact.values)
     assert (found.model.precision, found.model.sha256) == ("fp32", engine.info.sha256)
@@ -304,13 +311,15 @@ def test_weights_that_changed_on_disk_explain_nothing(tmp_path, segments):
     write_model(other, tmp_path / "new")
     (tmp_path / "new" / "model.safetensors").replace(tmp_path / "ours" / "model.safetensors")
     with pytest.raises(CheckpointError, match="revision"):
-        asyncio.run(make_explainer(settings, engine).explain(segments, Wish()))
+        asyncio.run(make_explainer(settings, source_of(settings), engine).explain(segments, Wish()))
 
 
 def test_a_float32_engine_lends_its_network(segments):
     engine = TorchEngine(load_model("demo"), threads=1)
     settings = load_settings(model="nowhere")  # nothing is loaded again
-    found = asyncio.run(make_explainer(settings, engine).explain(segments, Wish()))
+    found = asyncio.run(
+        make_explainer(settings, source_of(settings), engine).explain(segments, Wish())
+    )
     assert found.values.shape == (2, 156)
     plain = seeded_model(load_model("demo").config, seed=3)
     fold_weight_norm(plain)
@@ -322,7 +331,7 @@ def test_a_float32_engine_lends_its_network(segments):
 def test_an_engine_in_bf16_has_nothing_to_lend():
     engine = TorchEngine(load_model("demo"), threads=1, precision="bf16")
     with pytest.raises(ModelUnavailable, match="float32"):
-        borrow_explainer(engine)
+        borrow_explainer(ModelSource("demo"), engine)
 
 
 def test_wishes_survive_a_handle():
@@ -359,7 +368,7 @@ def test_without_captum_gradients_are_not_installed_and_attention_is():
 
 def test_the_handle_takes_what_http_takes(dicom_bytes):
     settings = load_settings()
-    replica = Preprocessor(settings, lambda: _local_model(lambda: load_engine(settings), 4))
+    replica = Preprocessor(settings, lambda: LocalModel(registry_of(settings), 4))
 
     async def ask():
         attention = await replica.explain(dicom_bytes)

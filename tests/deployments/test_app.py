@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from deployments.app import BuildArgs, build
-from deployments.ecg_fm import EcgFm, count_segments
+from deployments.choice import Choice
+from deployments.ecg_fm import Ask, EcgFm, count_segments
 from deployments.preprocessor import Preprocessor
 
 
@@ -63,4 +64,12 @@ def test_serve_run_finds_the_application():
 
 
 def test_batches_are_counted_in_segments():
-    assert count_segments([[0] * 3, [0], []]) == 4
+    assert count_segments([Ask([0] * 3), Ask([0], "demo"), Ask([])]) == 4
+
+
+def test_a_choice_holds_for_the_model_that_it_replaced():
+    def key(**given):
+        return Choice(BuildArgs(**given))._key
+
+    assert key(model="/models/a", model_max_replicas=8) == key(model="/models/a")
+    assert len({key(), key(model="/models/a"), key(model_revision="f" * 7)}) == 3

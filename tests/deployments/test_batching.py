@@ -45,7 +45,7 @@ async def submit_while_busy(engine, gate, requests):
     """Submit one request that holds the engine, the others behind it; then let go."""
     tasks = []
     for request in requests:
-        tasks.append(asyncio.create_task(gate.submit(request)))
+        tasks.append(asyncio.create_task(gate.submit(engine, request)))
         await asyncio.sleep(0.01)
     engine.free.set()
     return await asyncio.gather(*tasks, return_exceptions=True)
@@ -53,7 +53,7 @@ async def submit_while_busy(engine, gate, requests):
 
 def run(requests, largest=LARGEST):
     engine = HeldEngine()
-    gate = BatchGate(engine, largest)
+    gate = BatchGate(largest)
     return engine, asyncio.run(submit_while_busy(engine, gate, requests))
 
 
@@ -87,16 +87,16 @@ def test_an_unforeseen_error_is_told_without_its_text():
 def test_a_caller_that_left_costs_nothing():
     async def leave():
         engine = HeldEngine()
-        gate = BatchGate(engine, LARGEST)
-        first = asyncio.create_task(gate.submit(segments(1)))
+        gate = BatchGate(LARGEST)
+        first = asyncio.create_task(gate.submit(engine, segments(1)))
         await asyncio.sleep(0.01)
-        gone = asyncio.create_task(gate.submit(segments(2)))
+        gone = asyncio.create_task(gate.submit(engine, segments(2)))
         await asyncio.sleep(0.01)
         gone.cancel()
         await asyncio.sleep(0)
         engine.free.set()
         await first
-        assert (await gate.submit(segments(3))).scores.embeddings[0, 0] == 3
+        assert (await gate.submit(engine, segments(3))).scores.embeddings[0, 0] == 3
         assert engine.batches == [1, 1]
         assert gate.waiting_segments == 0
 
@@ -107,3 +107,46 @@ def test_times_are_told():
     _, shares = run([segments(1), segments(2)])
     assert shares[0].inference_ms > 0
     assert shares[1].queue_ms == pytest.approx(shares[0].inference_ms, abs=50)
+
+
+def test_a_batch_is_of_one_engine_and_none_keeps_others_waiting():
+    first, second = HeldEngine(), HeldEngine()
+    gate = BatchGate(LARGEST)
+
+    async def submit():
+        # Whoever waits longest is next, and takes along those who wait for the same engine.
+        order = [(first, 1), (first, 2), (second, 3), (first, 4), (second, 5)]
+        tasks = []
+        for engine, value in order:
+            tasks.append(asyncio.create_task(gate.submit(engine, segments(value))))
+            await asyncio.sleep(0.01)
+        second.free.set()
+        first.free.set()
+        return await asyncio.gather(*tasks)
+
+    shares = asyncio.run(submit())
+    assert [share.scores.embeddings[0, 0] for share in shares] == [1, 2, 3, 4, 5]
+    assert (first.batches, second.batches) == ([1, 2], [2])
+
+
+def test_a_flood_for_one_engine_lets_another_s_caller_through():
+    flooded, rare = HeldEngine(), HeldEngine()
+    gate = BatchGate(2)
+    done = []
+
+    async def ask(engine, value):
+        await gate.submit(engine, segments(value))
+        done.append(value)
+
+    async def submit():
+        tasks = [asyncio.create_task(ask(flooded, 1)) for _ in range(3)]
+        tasks.append(asyncio.create_task(ask(rare, 2)))
+        tasks += [asyncio.create_task(ask(flooded, 3)) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        flooded.warm()
+        rare.warm()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(submit())
+    # After the three before it, and at most one that shared a batch with the last of those.
+    assert done.index(2) <= 4

@@ -5,16 +5,16 @@ import inspect
 
 import pytest
 
-from deployments.app import _local_model
+from deployments.ecg_fm import LocalModel
 from deployments.preprocessor import Preprocessor
 from serve_app.decoding import decode
-from serve_app.engine.loading import load_engine
+from serve_app.engine.registry import registry_of
 from serve_app.errors import InvalidParameter, InvalidSignal
 
 
 @pytest.fixture(scope="module")
 def preprocessor(settings):
-    return Preprocessor(settings, lambda: _local_model(lambda: load_engine(settings), 4))
+    return Preprocessor(settings, lambda: LocalModel(registry_of(settings), 4))
 
 
 def test_embed_gives_what_predict_gives(preprocessor, dicom_bytes):
