@@ -9,14 +9,14 @@ import pytest
 LAYERS = [
     {"deployments"},
     {"serve_app.api", "serve_app.cli", "serve_app.cli_model", "serve_app.client"},
-    {"serve_app.pipeline", "serve_app.reporting"},
-    {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding"},
+    {"serve_app.pipeline", "serve_app.reporting", "serve_app.training"},
+    {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding", "serve_app.simulation"},
     {"serve_app.model"},
     {"serve_app.results", "serve_app.recording", "serve_app.settings", "serve_app.errors"},
 ]
 ONLY_IN = {
     "ray": {"deployments"},
-    "torch": {"serve_app.model", "serve_app.engine"},
+    "torch": {"serve_app.model", "serve_app.engine", "serve_app.training"},
     "transformers": {"serve_app.model", "serve_app.engine"},
     "fastapi": {"serve_app.api", "deployments"},
     "starlette": {"serve_app.api"},
