@@ -46,7 +46,10 @@ class ModelInfo(_Frozen):
     revision: str
     precision: str
     engine: str
-    demo: bool = Field(description="True: seeded weights that know nothing of cardiology.")
+    demo: bool = Field(
+        description="True: a small model trained on simulated and a few public recordings; "
+        "research demonstration only."
+    )
 
 
 class LabelInfo(_Frozen):
