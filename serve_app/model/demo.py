@@ -49,6 +49,7 @@ def demo_config() -> EcgFmConfig:
         layer_norm_first=True,
         conv_pos=32,
         label_pos_weights=list(_POS_WEIGHTS),
+        noisy_labels=[],  # a simulator's labels are what it drew
         demo=True,
     )
 

@@ -125,6 +125,7 @@ def store(model: EcgFmClassifier, thresholds: list[float], folder: Path) -> None
     config.save_pretrained(folder)
     halves: dict[str, Tensor] = {k: v.half().contiguous() for k, v in model.state_dict().items()}
     save_file(halves, folder / WEIGHTS_FILE, {"format": "pt"})
+    (folder / WEIGHTS_FILE).chmod(0o644)  # the library makes it the owner's alone
 
 
 def _thresholds(model: EcgFmClassifier) -> list[float]:

@@ -44,8 +44,14 @@ def test_info_says_which_model_answers(engine: Engine) -> None:
     info, loaded = engine.info, load_model("demo")
     assert (info.name, info.engine, info.precision, info.demo) == ("demo", "torch", "fp32", True)
     assert (info.sha256, info.revision, info.source) == (loaded.sha256, loaded.revision, "demo")
-    assert info.labels == LABELS
-    assert (info.leads, info.segment_samples, info.fs_hz, info.embedding_dim) == (12, 2500, 500, 64)
+    assert info.labels == loaded.config.labels
+    assert [label.name for label in info.labels] == [label.name for label in LABELS]
+    assert (info.leads, info.segment_samples, info.fs_hz, info.embedding_dim) == (
+        12,
+        2500,
+        500,
+        128,
+    )
     assert info.loaded_at <= datetime.now(UTC)
     assert torch.get_num_threads() == info.threads == 1
 
@@ -58,7 +64,7 @@ def test_equals_the_plain_network(engine: Engine, segments: np.ndarray) -> None:
     np.testing.assert_allclose(scores.embeddings, embeddings.numpy(), atol=1e-5, rtol=0)
     np.testing.assert_allclose(scores.probabilities, torch.sigmoid(logits).numpy(), atol=1e-6)
     shapes = {name: getattr(scores, name).shape for name in Scores.__slots__}
-    assert shapes == {"logits": (6, 17), "probabilities": (6, 17), "embeddings": (6, 64)}
+    assert shapes == {"logits": (6, 17), "probabilities": (6, 17), "embeddings": (6, 128)}
     assert {getattr(scores, name).dtype for name in Scores.__slots__} == {np.dtype(np.float32)}
 
 
@@ -90,7 +96,7 @@ def test_read_only_and_strided_input(engine: Engine, segments: np.ndarray) -> No
 
 def test_no_segments_give_no_scores(engine: Engine) -> None:
     scores = engine.predict(np.empty((0, 12, 2500), np.float32))
-    assert (scores.logits.shape, scores.embeddings.shape) == ((0, 17), (0, 64))
+    assert (scores.logits.shape, scores.embeddings.shape) == ((0, 17), (0, 128))
 
 
 @pytest.mark.parametrize("shape", [(12, 2500), (1, 11, 2500), (1, 12, 2499), (1, 2500, 12)])

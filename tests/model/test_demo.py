@@ -65,7 +65,7 @@ def test_demo_calls_a_normal_recording_sinus_rhythm(dicom_bytes: bytes) -> None:
 @pytest.mark.parametrize("label", LABELS, ids=lambda label: label.name)
 def test_demo_finds_what_the_simulator_draws(label) -> None:
     """Not a figure (that is the report's), only that every output is connected to its label."""
-    shown = [name for name in SCENARIOS if label.name in simulate(name).label_names]
+    shown = [name for name in SCENARIOS if label.name in simulate(name).label_names][:5]
     drawn = [simulate(name, seed=seed) for name in shown for seed in range(6)]
     found = [label.name in positive(each.recording) for each in drawn]
     assert sum(found) > 0.6 * len(found)
