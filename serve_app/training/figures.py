@@ -26,6 +26,8 @@ class Figure:
         label: Its name.
         positives: Recordings that have it.
         negatives: Recordings that do not; where it is unknown they count as neither.
+        hits: Positives at or above the label's threshold.
+        false_alarms: Negatives at or above it.
         auroc: None without positives or without negatives.
         interval: 95 %, percentiles of resampled patients; None below 3 positives or negatives.
     """
@@ -33,6 +35,8 @@ class Figure:
     label: str
     positives: int
     negatives: int
+    hits: int
+    false_alarms: int
     auroc: float | None
     interval: tuple[float, float] | None
 
@@ -61,7 +65,11 @@ def joined_scores(logits: Floats, labels: Sequence[Label] = LABELS) -> npt.NDArr
 
 
 def figures_of(
-    truth: Floats, scores: Floats, patients: Sequence[str], seed: int = 0
+    truth: Floats,
+    scores: Floats,
+    patients: Sequence[str],
+    labels: Sequence[Label] = LABELS,
+    seed: int = 0,
 ) -> list[Figure]:
     """A figure for each label.
 
@@ -69,11 +77,12 @@ def figures_of(
         truth: ``(recordings, labels)``: 1, 0, or NaN for unknown.
         scores: ``(recordings, labels)``.
         patients: Of each recording: those of one are drawn together.
+        labels: Of the columns, with their thresholds.
         seed: Of the resampling.
     """
     return [
-        _figure(label.name, truth[:, i], scores[:, i], np.asarray(patients), seed)
-        for i, label in enumerate(LABELS)
+        _figure(label, truth[:, i], scores[:, i], np.asarray(patients), seed)
+        for i, label in enumerate(labels)
     ]
 
 
@@ -88,16 +97,24 @@ def best_threshold(positive: npt.NDArray[np.bool_], scores: Floats) -> float:
 
 
 def _figure(
-    label: str, truth: Floats, scores: Floats, patients: npt.NDArray[np.str_], seed: int
+    label: Label, truth: Floats, scores: Floats, patients: npt.NDArray[np.str_], seed: int
 ) -> Figure:
     known = ~np.isnan(truth)
     positive, scores, patients = truth[known] == 1, scores[known], patients[known]
+    called = scores >= label.threshold
     positives, negatives = int(positive.sum()), int((~positive).sum())
-    value = auroc(positive, scores) if positives and negatives else None
     interval = None
     if min(positives, negatives) >= _LEAST_POSITIVES:
         interval = _interval(positive, scores, patients, seed)
-    return Figure(label, positives, negatives, value, interval)
+    return Figure(
+        label=label.name,
+        positives=positives,
+        negatives=negatives,
+        hits=int((called & positive).sum()),
+        false_alarms=int((called & ~positive).sum()),
+        auroc=auroc(positive, scores) if positives and negatives else None,
+        interval=interval,
+    )
 
 
 def _interval(

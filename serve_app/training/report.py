@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,14 +52,16 @@ def measure(
 def _figures(
     model: EcgFmClassifier, examples: Examples, patients: Sequence[str]
 ) -> list[dict[str, Any]]:
-    scores = joined_scores(logits_of(model, examples), model.config.labels)
-    return [asdict(_rounded(each)) for each in figures_of(examples.joined_truth, scores, patients)]
+    labels = model.config.labels
+    scores = joined_scores(logits_of(model, examples), labels)
+    found = figures_of(examples.joined_truth, scores, patients, labels)
+    return [asdict(_rounded(each)) for each in found]
 
 
 def _rounded(figure: Figure) -> Figure:
     interval = figure.interval and (round(figure.interval[0], 3), round(figure.interval[1], 3))
     value = None if figure.auroc is None else round(figure.auroc, 4)
-    return Figure(figure.label, figure.positives, figure.negatives, value, interval)
+    return replace(figure, auroc=value, interval=interval)
 
 
 def write_report(
@@ -112,15 +114,19 @@ def as_table(report: Mapping[str, Any]) -> str:
         f"figures on {data['held_out']} held-out real ones ({databases}) and "
         f"{data['simulated_held_out']:,} held-out simulated ones, recordings of 10 s with their "
         "segments joined as served. In brackets the 95 % interval over resampled patients; with "
-        "fewer than three positives there is none, and the AUROC itself says next to nothing.",
+        "fewer than three positives there is none, and the AUROC itself says next to nothing. "
+        "Found and false: what reaches the threshold.",
         "",
-        "| label | real: positives / negatives | AUROC, real | AUROC, simulated | threshold |",
-        "|---|---|---|---|---|",
+        "| label | threshold | real: found of positives | false of negatives | AUROC, real "
+        "| AUROC, simulated |",
+        "|---|---|---|---|---|---|",
     ]
     simulated = {row["label"]: row for row in report["figures"]["simulated"]}
     for row, threshold in zip(report["figures"]["real"], report["thresholds"], strict=True):
-        counts = f"{row['positives']} / {row['negatives']}"
-        cells = (row["label"], counts, _shown(row), _shown(simulated[row["label"]]), threshold)
+        found = f"{row['hits']} of {row['positives']}"
+        false = f"{row['false_alarms']} of {row['negatives']}"
+        shown = _shown(row), _shown(simulated[row["label"]])
+        cells = (row["label"], threshold, found, false, *shown)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

@@ -72,3 +72,12 @@ def test_scores_are_joined_as_served():
     high = 1 / (1 + np.exp(-2.0))
     for label, score in zip(LABELS, joined, strict=True):
         assert score == pytest.approx(high if label.join == "max" else (0.5 + high) / 2)
+
+
+def test_hits_and_false_alarms_are_counted_at_the_threshold():
+    truth, scores = np.full((6, 17), np.nan), np.zeros((6, 17))
+    truth[:5, 0] = (1, 1, 0, 0, 0)
+    scores[:, 0] = (0.5, 0.49, 0.9, 0.1, 0.2, 0.9)
+    figure = figures_of(truth, scores, list("abcdef"))[0]
+    assert (figure.hits, figure.positives) == (1, 2)
+    assert (figure.false_alarms, figure.negatives) == (1, 3)
