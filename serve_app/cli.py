@@ -244,7 +244,9 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
         mark = "+" if prediction.positive else " "
         _out.print(f"  {mark} {prediction.probability:.3f}  {prediction.label}")
     if result.model and result.model.demo:
-        _out.print("  [yellow]demo model: seeded weights that know nothing of cardiology[/]")
+        _out.print(
+            "  [yellow]demo model: trained on simulated recordings and a few public ones, for demonstration only[/]"
+        )
 
 
 def _print_error(path: Path, error: EcgServeError, *, as_json: bool) -> None:

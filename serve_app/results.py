@@ -48,7 +48,10 @@ class ModelInfo(_Frozen):
     sha256: str = Field(description="Of the weights.")
     precision: str
     engine: str
-    demo: bool = Field(description="True: seeded weights that know nothing of cardiology.")
+    demo: bool = Field(
+        description="True: a small model trained on simulated and a few public recordings; "
+        "research demonstration only."
+    )
 
 
 class LabelInfo(_Frozen):
@@ -79,7 +82,7 @@ class ModelCard(_Frozen):
     loaded_at: datetime | None
     precision: str | None
     engine: str | None
-    demo: bool | None = Field(description="True: seeded weights that know nothing of cardiology.")
+    demo: bool | None = Field(description="True: for demonstration only; see ModelInfo.")
     labels: list[str]
     label_details: list[LabelInfo]
     fs_hz: float | None

@@ -22,14 +22,15 @@ LAYERS = [
         "serve_app.explanations",
         "serve_app.pipeline",
         "serve_app.reporting",
+        "serve_app.training",
     },
-    {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding"},
+    {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding", "serve_app.simulation"},
     {"serve_app.model"},
     {"serve_app.results", "serve_app.recording", "serve_app.settings", "serve_app.errors"},
 ]
 ONLY_IN = {
     "ray": {"deployments"},
-    "torch": {"serve_app.model", "serve_app.engine"},
+    "torch": {"serve_app.model", "serve_app.engine", "serve_app.training"},
     "transformers": {"serve_app.model", "serve_app.engine"},
     "captum": {"serve_app.model"},
     "fastapi": {"serve_app.api", "deployments"},

@@ -17,7 +17,7 @@ def test_says_what_the_demo_is() -> None:
     assert (found.name, found.source, found.demo, found.agrees) == ("demo", "demo", True, True)
     assert found.sha256.startswith(found.revision)
     assert len(found.labels) == 17
-    assert found.parameters == 85_617
+    assert found.parameters == 561_809
     assert verify("demo", revision=found.revision).commit is None
     with pytest.raises(CheckpointError, match="not 0000000"):
         verify("demo", revision="0000000")
