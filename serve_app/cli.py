@@ -245,7 +245,8 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
         _out.print(f"  {mark} {prediction.probability:.3f}  {prediction.label}")
     if result.model and result.model.demo:
         _out.print(
-            "  [yellow]demo model: trained on simulated recordings and a few public ones, for demonstration only[/]"
+            "  [yellow]demo model: trained on simulated recordings and a few public ones, "
+            "for demonstration only[/]"
         )
 
 

@@ -76,7 +76,9 @@ def quantize(
     folder: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="New or empty.")],
     calibrate: Annotated[
         list[Path] | None,
-        typer.Option(help="Recordings to measure on; by default pydicom's own example."),
+        typer.Option(
+            help="Recordings to measure on; by default pydicom's own example and simulated ones."
+        ),
     ] = None,
     most_error: Annotated[
         float,
@@ -94,13 +96,15 @@ def quantize(
     Exit code 1 where the error cannot be kept with a third of the layers in float32.
     """
     with failures_told(as_json):
+        from serve_app.engine.rounding import varied_segments
         from serve_app.model.checkpoints import load_model
         from serve_app.model.conversion import write_model
         from serve_app.model.sensitivity import quantize_within
         from serve_app.model.verification import verify
 
         read = load_model(model)
-        found = quantize_within(read, _segments(calibrate), most_error)
+        segments = _segments(calibrate) if calibrate else varied_segments()
+        found = quantize_within(read, segments, most_error)
         write_model(found.model, folder)
         written = verify(str(folder.resolve())).to_dict()
         told = {

@@ -147,7 +147,10 @@ def _verified(told: dict[str, Any]) -> Iterator[str]:
     yield f"  source     {told['source']}, precision {told['precision']}, every weight finite"
     yield f"  labels     {'; '.join(told['labels']) or 'none: a pretrained encoder'}"
     if told["demo"]:
-        yield "  demo model: trained on simulated recordings and a few public ones, for demonstration only"
+        yield (
+            "  demo model: trained on simulated recordings and a few public ones, "
+            "for demonstration only"
+        )
     for name, difference in told["differences"].items():
         worst = "infinite" if difference is None else f"{difference:.2e}"
         yield f"  {name:<22} max |difference| {worst}"

@@ -99,7 +99,11 @@ def _auto_precision(loaded: LoadedModel[EcgFmClassifier], engine: EngineChoice) 
     if loaded.precision == "int8" and _int8_engine(engine):
         return "int8"
     # Of ONNX Runtime there is no bf16 on processors.
-    return "bf16" if _is_large(loaded) and engine != "onnx" and _multiplies_bf16() else "fp32"
+    return (
+        "bf16"
+        if loaded.parameters >= _LARGE and engine != "onnx" and _multiplies_bf16()
+        else "fp32"
+    )
 
 
 def _auto_engine(loaded: LoadedModel[EcgFmClassifier], precision: Precision) -> EngineName:
@@ -107,7 +111,7 @@ def _auto_engine(loaded: LoadedModel[EcgFmClassifier], precision: Precision) -> 
         return _int8_engine("auto") or "openvino"
     fits = precision in ENGINE_PRECISIONS["openvino"] and _runs_here("openvino", precision)
     on_processor = not torch.cuda.is_available()
-    if fits and on_processor and _is_large(loaded) and _installed("openvino"):
+    if fits and on_processor and loaded.parameters >= _LARGE and _installed("openvino"):
         return "openvino"
     return "torch"
 
@@ -117,10 +121,6 @@ def _int8_engine(wanted: EngineChoice) -> EngineName | None:
     able: tuple[EngineName, ...] = ("openvino", "onnx")
     found = [each for each in able if wanted in ("auto", each) and _installed(each)]
     return found[0] if found else None
-
-
-def _is_large(loaded: LoadedModel[EcgFmClassifier]) -> bool:
-    return sum(weight.numel() for weight in loaded.model.parameters()) >= _LARGE
 
 
 def _multiplies_bf16() -> bool:

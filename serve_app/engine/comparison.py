@@ -120,9 +120,8 @@ def compare_engines(
         _row(engine, load_s, errors[k], {batch: (t[0], t[k + 1]) for batch, t in times_s.items()})
         for k, (engine, load_s) in enumerate(made)
     )
-    parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     return Comparison(
-        loaded.name, loaded.revision, parameters, threads, len(segments), rounds, rows
+        loaded.name, loaded.revision, loaded.parameters, threads, len(segments), rounds, rows
     )
 
 

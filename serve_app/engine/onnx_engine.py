@@ -19,7 +19,7 @@ class OnnxEngine(BatchedEngine):
     Args:
         loaded: The model; it stays as it is, the engine has its own weights.
         threads: Processor threads.
-        max_batch: Segments that are run at a time; more are split up. In int8 it is 1.
+        max_batch: Segments that are run at a time; more are split up.
         precision: ``fp32`` or ``int8``.
         graph: The model as ``onnx_graph`` gives it, where it is at hand.
 
@@ -35,9 +35,6 @@ class OnnxEngine(BatchedEngine):
         precision: Precision = "fp32",
         graph: ModelProto | None = None,
     ) -> None:
-        if precision == "int8":
-            # Inputs are rounded by tensor: in a batch, an answer would depend on its neighbours.
-            max_batch = min(max_batch, 1)
         super().__init__(describe(loaded, "onnx", precision, threads, max_batch))
         graph = graph or onnx_graph(loaded, precision)
         self._weights_bytes = sum(len(each.raw_data) for each in graph.graph.initializer)

@@ -20,6 +20,7 @@ __all__ = ["INPUT", "OUTPUTS", "onnx_graph"]
 
 INPUT, OUTPUTS = "segments", ("logits", "embeddings")
 _OPSET, _IR_VERSION = 20, 9
+_FLOAT = TensorProto.FLOAT
 
 
 def onnx_graph(
@@ -30,7 +31,7 @@ def onnx_graph(
     Args:
         loaded: The model.
         precision: ``fp32``, or ``int8`` for the linear layers of the encoder: their weights by row,
-            their inputs by tensor while they run (DynamicQuantizeLinear).
+            their inputs by token while they run.
 
     Raises:
         ValueError: for another precision.
@@ -52,6 +53,8 @@ class OnnxPen:
         self.nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._shape: list[str | int] = []
+        self._zero = ""
+        self._rounded_already: dict[str, tuple[str, str]] = {}
 
     def segments(self, leads: int, samples: int) -> str:
         self._shape = ["n", leads, samples]
@@ -117,9 +120,9 @@ class OnnxPen:
         graph = helper.make_graph(
             self.nodes,
             "ecg_fm",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, self._shape)],
+            [helper.make_tensor_value_info(INPUT, _FLOAT, self._shape)],
             [
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+                helper.make_tensor_value_info(name, _FLOAT, ["n", width])
                 for name, width in zip(OUTPUTS, widths, strict=True)
             ],
             self._initializers,
@@ -136,15 +139,31 @@ class OnnxPen:
         return model
 
     def _multiply_int8(self, x: str, weight: str, scale: Float32s) -> str:
-        """The pattern that runtimes know: the input is rounded to uint8 while it runs."""
-        rounded, its_scale, its_zero = (f"{x}.{part}" for part in ("rounded", "scale", "zero"))
-        if not any(rounded in node.output for node in self.nodes):  # query, key and value share it
-            self.nodes.append(
-                helper.make_node("DynamicQuantizeLinear", [x], [rounded, its_scale, its_zero])
+        """Each token is rounded by a scale of its own.
+
+        By tensor (DynamicQuantizeLinear) an answer would depend on its neighbours in the batch.
+        """
+        rounded, of_token = self._rounded(x)
+        product = self._node("MatMulInteger", rounded, weight, self._zero)
+        whole = self._node("Cast", product, to=_FLOAT)
+        return self._node("Mul", self._node("Mul", whole, of_token), self._constant(scale))
+
+    def _rounded(self, x: str) -> tuple[str, str]:
+        """uint8 around 128, which runtimes multiply faster than int8, and the scales (..., 1)."""
+        if x not in self._rounded_already:  # query, key and value share them
+            if not self._zero:
+                self._zero = self._constant(np.array(128, np.uint8))
+            most = self._node("ReduceMax", self._node("Abs", x), self._constant(np.array([-1])))
+            # A token of zeros stays one.
+            least = self._constant(np.array(np.finfo(np.float32).tiny, np.float32))
+            of_token = self._node(
+                "Max", self._node("Mul", most, self._constant(np.array(1 / 127, np.float32))), least
             )
-        whole = self._node("MatMulInteger", rounded, weight, its_zero)
-        both = self._node("Mul", its_scale, self._constant(scale))
-        return self._node("Mul", self._node("Cast", whole, to=TensorProto.FLOAT), both)
+            near = self._node("Round", self._node("Div", x, of_token))
+            shifted = self._node("Add", near, self._constant(np.array(128, np.float32)))
+            rounded = self._node("Cast", shifted, to=TensorProto.UINT8)
+            self._rounded_already[x] = rounded, of_token
+        return self._rounded_already[x]
 
     def _node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         name = f"{kind.lower()}_{len(self.nodes)}"

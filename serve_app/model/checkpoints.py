@@ -58,6 +58,11 @@ class LoadedModel(Generic[Network]):
         """Architecture and labels."""
         return self.model.config
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights are."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
 
 def load_model(
     source: str | Path,
