@@ -51,7 +51,7 @@ class Explanation(_Answer):
     recording: RecordingInfo
     method: Literal["attention", "gradient", "integrated_gradients"]
     label: str | None = Field(description="Null for attention, which knows no label.")
-    steps: int | None = Field(description="Of integrated gradients.")
+    steps: int | None = Field(description="Of integrated gradients, for a segment at most.")
     leads: list[str] = Field(description="Of the values; none for attention.")
     resolution_ms: float = Field(description="From one value to the next.")
     segments: list[SegmentSaliency]

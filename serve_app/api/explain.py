@@ -41,7 +41,7 @@ class ExplainQuery(ModelQuery):
         None, description="By default the one with the highest score.", max_length=200
     )
     steps: int | None = Field(
-        None, ge=1, le=MOST_STEPS, description="Of integrated gradients; 16 unless given."
+        None, ge=1, le=MOST_STEPS, description="Of integrated gradients, at most; 64 unless given."
     )
     resolution_ms: float | None = Field(
         None, gt=0, description="Time that one value of a gradient stands for; 20 unless given."

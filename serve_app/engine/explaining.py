@@ -50,7 +50,7 @@ __all__ = [
 Method = Literal["attention", "gradient", "integrated_gradients"]
 
 MOST_STEPS: Final = 256
-_DEFAULT_STEPS: Final = 16
+_DEFAULT_STEPS: Final = 64
 _DEFAULT_RESOLUTION_MS: Final = 20.0
 _MOST_SEGMENTS: Final = 12
 # One that runs and a few that wait: each takes seconds.
@@ -71,7 +71,7 @@ class Wish:
     Args:
         method: ``attention`` knows no label; the others ask what moves a label's logit.
         label: Its name; None: the one with the highest joined score.
-        steps: Of integrated gradients; None: 16.
+        steps: Of integrated gradients, for each segment at most; None: 64.
         resolution_ms: Time that one value of a gradient stands for; None: 20.
 
     Raises:

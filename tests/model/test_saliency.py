@@ -11,7 +11,7 @@ import torch
 from serve_app.decoding import decode
 from serve_app.errors import InferenceTimeout
 from serve_app.model.configuration_ecg_fm import EcgFmConfig
-from serve_app.model.demo import seeded_model
+from serve_app.model.demo import demo_model, seeded_model
 from serve_app.model.saliency import (
     attention_by_token,
     blurred,
@@ -131,9 +131,17 @@ def test_integrated_gradients_are_complete(tiny, heartbeats):
         missed[steps] = (found.attributions.sum((1, 2)) - gap).abs().max().item()
         torch.testing.assert_close(found.baseline_logits, start)
     assert gap.abs().min() > 0.01
-    assert missed[64] < 1e-3
+    assert missed[64] <= 0.01 * gap.abs().max()
     assert missed[16] < 0.02
     assert missed[16] < missed[2]
+
+
+def test_integrated_gradients_of_a_trained_network_are_complete(heartbeats):
+    model = demo_model()
+    for label in (1, 6, INFARCTION):
+        found = integrated_gradients(model, heartbeats, label, 256, nothing)
+        gap = label_logits(model, heartbeats)[:, label] - found.baseline_logits
+        assert (found.attributions.sum((1, 2)) - gap).abs().max() <= 0.02 * gap.abs().max()
 
 
 def test_the_baseline_has_no_beats_and_keeps_the_wander():
@@ -196,7 +204,7 @@ def test_attention_needs_no_captum():
         "from serve_app.model.demo import demo_model\n"
         "from serve_app.model.saliency import attention_by_token, gradients\n"
         "model, x = demo_model(), torch.randn(1, 12, 2500)\n"
-        "assert attention_by_token(model, x).shape == (1, 156)\n"
+        "assert attention_by_token(model, x).shape[0] == 1\n"
         "try: gradients(model, x, 0, lambda: None)\n"
         "except NotInstalled as error: print(error.status, error.hint)"
     )
