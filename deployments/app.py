@@ -53,10 +53,9 @@ def build_app(settings: Settings) -> Application:
     """The graph, or with ``profile="mono"`` the same parts in one deployment."""
     make_model = functools.partial(_local_model, settings)
     if settings.profile == "mono":
-        return _preprocessor(settings, settings.model_cpus + settings.preprocessor_cpus).bind(
-            settings, make_model
-        )
-    return _preprocessor(settings, settings.preprocessor_cpus).bind(
+        both = settings.model_cpus + settings.preprocessor_cpus
+        return _preprocessor(settings, both, settings.model_gpus).bind(settings, make_model)
+    return _preprocessor(settings, settings.preprocessor_cpus, 0.0).bind(
         settings, _ecg_fm(settings, make_model)
     )
 
@@ -81,7 +80,7 @@ def _ecg_fm(settings: Settings, make_model: Callable[[], LocalModel]) -> Applica
     deployment = serve.deployment(
         EcgFm,
         name="EcgFm",
-        ray_actor_options={"num_cpus": settings.model_cpus},
+        ray_actor_options={"num_cpus": settings.model_cpus, "num_gpus": settings.model_gpus},
         autoscaling_config=model_scaling(settings),
         max_ongoing_requests=_BATCHES_AHEAD * settings.max_batch_segments,
         max_queued_requests=settings.max_queued_requests,
@@ -91,11 +90,11 @@ def _ecg_fm(settings: Settings, make_model: Callable[[], LocalModel]) -> Applica
     return deployment.bind(make_model, settings.max_batch_segments)
 
 
-def _preprocessor(settings: Settings, num_cpus: float) -> serve.Deployment:
+def _preprocessor(settings: Settings, num_cpus: float, num_gpus: float) -> serve.Deployment:
     return serve.deployment(
         serve.ingress()(Preprocessor),
         name="Preprocessor",
-        ray_actor_options={"num_cpus": num_cpus},
+        ray_actor_options={"num_cpus": num_cpus, "num_gpus": num_gpus},
         autoscaling_config=preprocessor_scaling(settings),
         # Overload is told by our own problem, and probes are answered all the same: Ray's limit,
         # with its plain text, lies above.

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
 
     max_batch_segments: PositiveInt = Field(32, description="Segments in one forward pass.")
     model_cpus: PositiveFloat = Field(1.0, description="CPUs of a model replica; its threads too.")
+    model_gpus: NonNegativeFloat = Field(
+        0.0, description="GPUs of a model replica; a fraction shares one."
+    )
     model_min_replicas: PositiveInt = Field(1, description="Model replicas when idle.")
     model_max_replicas: PositiveInt = Field(4, description="Model replicas under load.")
     preprocessor_cpus: PositiveFloat = Field(0.5, description="CPUs of an ingress replica.")

@@ -24,6 +24,8 @@ _LIBRARIES: Final[Mapping[EngineName, str]] = {
     "openvino": "openvino",
     "onnx": "onnxruntime",
 }
+# Not measured: no GPU was at hand.
+_GPU_MAX_BATCH: Final = 64
 _ORDER: Final = ("fp32", "bf16", "fp16", "int8")
 
 
@@ -91,8 +93,9 @@ def make_engine(
         from .onnx_engine import OnnxEngine
 
         return OnnxEngine(loaded, threads, max_batch, chosen)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchEngine(loaded, threads, max_batch, chosen, device)
+    if torch.cuda.is_available():
+        return TorchEngine(loaded, threads, max(max_batch, _GPU_MAX_BATCH), chosen, "cuda")
+    return TorchEngine(loaded, threads, max_batch, chosen)
 
 
 def _auto_precision(loaded: LoadedModel[EcgFmClassifier], engine: EngineChoice) -> Precision:

@@ -65,18 +65,17 @@ def load_engine(
         SettingsError: The engine is not installed, or does not run in that precision here.
     """
     # Here, not above: who only names this function needs no torch.
-    from serve_app.engine.choosing import make_engine
+    from serve_app.engine.choosing import choose, make_engine
     from serve_app.model.checkpoints import load_model
 
     if model is None:
         model, revision = settings.model, settings.model_revision
-    loaded = load_model(
-        model,
-        revision=revision,
-        timeout_s=settings.request_timeout_s,
-        mapped=settings.map_weights,
-    )
-    return make_engine(loaded, settings.engine, settings.precision, threads=settings.model_threads)
+    # Mapped for now: most engines make weights of their own from it, and need no copy between.
+    loaded = load_model(model, revision=revision, timeout_s=settings.request_timeout_s, mapped=True)
+    engine, precision = choose(loaded, settings.engine, settings.precision)
+    if engine == "torch" and loaded.source == "local" and not settings.map_weights:
+        loaded = loaded.copied()
+    return make_engine(loaded, engine, precision, threads=settings.model_threads)
 
 
 def _is_there(name: str) -> bool:

@@ -5,7 +5,7 @@ numbers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -57,6 +57,14 @@ class LoadedModel(Generic[Network]):
     def config(self) -> EcgFmConfig:
         """Architecture and labels."""
         return self.model.config
+
+    def copied(self) -> "LoadedModel[Network]":
+        """The same with weights in memory of their own, whatever becomes of its file."""
+        with torch.device("meta"):
+            model = type(self.model)(self.model.config)
+        state = {name: weight.clone() for name, weight in self.model.state_dict().items()}
+        model.load_state_dict(state, assign=True)
+        return replace(self, model=model.eval())
 
     @property
     def parameters(self) -> int:

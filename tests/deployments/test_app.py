@@ -42,6 +42,13 @@ def test_both_scale_and_the_ingress_pushes_back():
     assert model._deployment_config.max_ongoing_requests >= 4 * args.max_batch_segments
 
 
+@pytest.mark.parametrize("profile", ["graph", "mono"])
+def test_gpus_go_to_whoever_runs_the_model(profile):
+    *ingress, model = deployments_of(build(BuildArgs(profile=profile, model_gpus=0.5)))
+    assert model._replica_config.ray_actor_options["num_gpus"] == 0.5
+    assert all(not each._replica_config.ray_actor_options.get("num_gpus") for each in ingress)
+
+
 def test_arguments_come_as_text_from_the_command_line():
     args = BuildArgs.model_validate({"demo": "true", "max_batch_segments": "8"})
     assert (args.model, args.max_batch_segments) == ("demo", 8)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.model.checkpoints import LoadedModel, load_model
+from serve_app.engine.loading import load_engine
+from serve_app.engine.torch_engine import TorchEngine
+from serve_app.model.checkpoints import LoadedModel
 from serve_app.model.configuration_ecg_fm import EcgFmConfig
 from serve_app.model.conversion import write_model
 from serve_app.model.demo import seeded_model
+from serve_app.settings import load_settings
 
 REPLICA = """
 import sys
@@ -65,21 +68,29 @@ def test_mapped_weights_are_shared(large: Path) -> None:
     assert saved_mb > 0.7 * size_mb
 
 
-def test_weights_of_a_local_file_are_copied_unless_asked(large: Path) -> None:
-    copied, mapped = load_model(large), load_model(large, mapped=True)
-    with (large / "model.safetensors").open("r+b") as file:
+@contextmanager
+def overwritten(path: Path) -> Iterator[None]:
+    """The last weight of a file, while somebody serves it."""
+    with path.open("r+b") as file:
         file.seek(-4, 2)
-        last = file.read(4)
+        before = file.read(4)
         file.seek(-4, 2)
         file.write(b"\x00\x00\x80\x3f")
     try:
-        changed = [
-            name
-            for name, weight in mapped.model.state_dict().items()
-            if not weight.equal(copied.model.state_dict()[name])
-        ]
-        assert len(changed) == 1
+        yield
     finally:
-        with (large / "model.safetensors").open("r+b") as file:
+        with path.open("r+b") as file:
             file.seek(-4, 2)
-            file.write(last)
+            file.write(before)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_weights_of_a_local_file_are_copied_unless_asked(large: Path, mapped: bool) -> None:
+    settings = load_settings(model=str(large), engine="torch", precision="fp32", map_weights=mapped)
+    engine = load_engine(settings)
+    assert isinstance(engine, TorchEngine)
+    before = {name: weight.clone() for name, weight in engine.network.state_dict().items()}
+    with overwritten(large / "model.safetensors"):
+        after = engine.network.state_dict()
+        changed = [name for name, weight in before.items() if not weight.equal(after[name])]
+    assert len(changed) == (1 if mapped else 0)
