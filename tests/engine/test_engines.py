@@ -56,20 +56,19 @@ def segments() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((6, 12, 2500), dtype=np.float32)
 
 
-@pytest.fixture(scope="module")
-def tiny() -> LoadedModel[EcgFmClassifier]:
-    """Half a million seeded weights, pre-norm: what the demo does not have."""
+def seeded(**fields: object) -> LoadedModel[EcgFmClassifier]:
+    """Seeded weights, pre-norm and of three labels: what the demo does not have."""
     config = EcgFmConfig(
         conv_feature_layers=[[32, 2, 2]] * 4,
         encoder_layers=2,
         encoder_embed_dim=96,
         encoder_ffn_embed_dim=192,
         encoder_attention_heads=3,
-        conv_pos=15,
         layer_norm_first=True,
         num_labels=3,
+        **fields,
     )
-    return _loaded("tiny", seeded_model(config, seed=1))
+    return _loaded("seeded", seeded_model(config, seed=1))
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +111,13 @@ def test_agrees_with_the_plain_network(engine: Engine, segments: np.ndarray) -> 
     assert {getattr(scores, name).dtype for name in Scores.__slots__} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("conv_pos", [15, 16, 64, 65, 311, 312])
 @pytest.mark.parametrize("pair", EXACT, ids="-".join)
-def test_pre_norm_odd_kernels_and_other_labels(
-    pair: tuple[EngineName, Precision], tiny: LoadedModel[EcgFmClassifier]
-) -> None:
-    segments = example_segments()
-    found = make_engine(tiny, *pair).predict(segments)
-    np.testing.assert_allclose(found.logits, plain_logits(tiny, segments), atol=1e-5, rtol=0)
+def test_other_architectures(pair: tuple[EngineName, Precision], conv_pos: int) -> None:
+    """Narrow and wide positions, by taps and by spectrum, and wider than there are tokens."""
+    model, segments = seeded(conv_pos=conv_pos, conv_pos_groups=4), example_segments()
+    found = make_engine(model, *pair).predict(segments)
+    np.testing.assert_allclose(found.logits, plain_logits(model, segments), atol=1e-5, rtol=0)
 
 
 def test_a_segment_does_not_depend_on_its_batch(engine: Engine, segments: np.ndarray) -> None:
@@ -227,7 +226,7 @@ def recordings(data_dir: Path) -> np.ndarray:
 
 def test_int8_takes_a_third_of_the_memory(full_size: LoadedModel[EcgFmClassifier]) -> None:
     whole, rounded = (make_engine(full_size, "openvino", each) for each in ("fp32", "int8"))
-    assert rounded.weights_bytes <= 0.30 * whole.weights_bytes
+    assert rounded.weights_bytes <= 0.34 * whole.weights_bytes
 
 
 def test_auto_goes_by_size_and_processor(
