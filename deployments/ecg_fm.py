@@ -12,10 +12,11 @@ from ray import serve
 
 from deployments.batching import BatchGate, Scored
 from deployments.choice import Choice
+from serve_app.engine.entries import RegistryCounts
 from serve_app.engine.explaining import Saliency, Wish
 from serve_app.engine.identity import Identity, ModelSource
 from serve_app.engine.protocol import EngineInfo
-from serve_app.engine.registry import ModelRegistry, RegistryCounts
+from serve_app.engine.registry import ModelRegistry
 from serve_app.errors import EcgServeError
 from serve_app.reporting import Answer
 

@@ -17,10 +17,10 @@ from deployments.reachability import Reachability, running_replicas
 from serve_app import decoding
 from serve_app.api import create_app
 from serve_app.decoding import Hints, Upload
+from serve_app.engine.entries import RegistryCounts
 from serve_app.engine.explaining import Method, Saliency, Wish
 from serve_app.engine.identity import Identity, ModelSource
 from serve_app.engine.protocol import EngineInfo
-from serve_app.engine.registry import RegistryCounts
 from serve_app.errors import EcgServeError, ModelUnavailable, Overloaded
 from serve_app.explanations import Explanation
 from serve_app.pipeline import Options, Pipeline

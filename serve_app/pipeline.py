@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding import Hints, Limits, Upload, decode
+from serve_app.engine.entries import RegistryCounts
 from serve_app.engine.explaining import Saliency, Wish
 from serve_app.engine.identity import Identity
 from serve_app.engine.protocol import Engine, EngineInfo
-from serve_app.engine.registry import ModelRegistry, RegistryCounts
+from serve_app.engine.registry import ModelRegistry
 from serve_app.errors import InferenceTimeout, InvalidParameter, ModelUnavailable
 from serve_app.explanations import Explanation, make_explanation
 from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare

@@ -5,7 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from serve_app.engine.registry import RegistryCounts
+from serve_app.engine.entries import RegistryCounts
 from serve_app.explanations import Explanation
 from serve_app.results import Embedding, Result
 

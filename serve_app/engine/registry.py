@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
+from serve_app.engine.entries import Entry, Failure, RegistryCounts
 from serve_app.engine.explaining import Explainer, borrow_explainer, make_explainer
 from serve_app.engine.identity import (
     Identity,
@@ -29,76 +29,10 @@ from serve_app.engine.protocol import Engine, EngineInfo
 from serve_app.errors import CheckpointError, EcgServeError, ModelNotFound, ModelUnavailable
 from serve_app.settings import Settings
 
-__all__ = ["ModelRegistry", "RegistryCounts", "registry_of"]
+__all__ = ["ModelRegistry", "registry_of"]
 
 _log = logging.getLogger(__name__)
 _LOADS_SIDE_BY_SIDE: Final = 2
-_FIRST_RETRY_S: Final = 1.0
-_LAST_RETRY_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryCounts:
-    """What happened to models since the start; several replicas' counts can be added.
-
-    Args:
-        loaded: In memory now.
-        loads: Brought into memory, warm.
-        failures: Loads that failed.
-        evictions: Dropped, because others were asked for since.
-    """
-
-    loaded: int = 0
-    loads: int = 0
-    failures: int = 0
-    evictions: int = 0
-
-    def __add__(self, other: "RegistryCounts") -> "RegistryCounts":
-        return RegistryCounts(
-            self.loaded + other.loaded,
-            self.loads + other.loads,
-            self.failures + other.failures,
-            self.evictions + other.evictions,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A load that failed, and when the next is due: a damaged file is not read for each request."""
-
-    error: ModelUnavailable
-    wait_s: float
-    retry_at_s: float
-
-    @classmethod
-    def after(cls, before: "Self | None", error: ModelUnavailable) -> Self:
-        wait_s = min(2 * before.wait_s, _LAST_RETRY_S) if before else _FIRST_RETRY_S
-        return cls(error, wait_s, time.monotonic() + wait_s)
-
-
-@dataclass(eq=False, slots=True)
-class _Entry:
-    """A model that can be asked for.
-
-    Attributes:
-        source: Where it comes from.
-        name: What answers call it; None: loading it will show.
-        configured: Whether it stays when its weights are dropped.
-        engine: Itself, while it is in memory.
-        known: Of when it was last in memory.
-        loading: While it is being loaded.
-        failure: Of the last load.
-        used: Rises with each question.
-    """
-
-    source: ModelSource
-    name: str | None
-    configured: bool = True
-    engine: Engine | None = None
-    known: EngineInfo | None = None
-    loading: Future[Engine] | None = None
-    failure: _Failure | None = None
-    used: int = 0
 
 
 class ModelRegistry:
@@ -125,7 +59,7 @@ class ModelRegistry:
         self._explain = explain
         self._explained: tuple[str, Explainer] | None = None
         self._most_loaded = most_loaded
-        self._entries = [_Entry(each, served_name(each.source)) for each in sources]
+        self._entries = [Entry(each, served_name(each.source)) for each in sources]
         self._default = self._entries[0]
         self._uses = itertools.count(1)
         self._counts = RegistryCounts()
@@ -211,7 +145,7 @@ class ModelRegistry:
         Raises:
             ModelUnavailable: It cannot be loaded; nothing has changed.
         """
-        entry = _Entry(source, None, configured=False)
+        entry = Entry(source, None, configured=False)
         with self._lock:
             self._entries.append(entry)
         return (await self._engine_of(entry)).info
@@ -245,7 +179,7 @@ class ModelRegistry:
                 if each.configured or each is self._default or each.source != source
             ]
 
-    async def _find(self, asked: str) -> _Entry:
+    async def _find(self, asked: str) -> Entry:
         if self._default.name is None:
             await self._engine_of(self._default)
         named, digits = self._named(asked)
@@ -262,7 +196,7 @@ class ModelRegistry:
                 return entry
         raise _not_found(asked)
 
-    def _named(self, asked: str) -> tuple[list[_Entry], str | None]:
+    def _named(self, asked: str) -> tuple[list[Entry], str | None]:
         """Entries of the name, the default before others, and the revision's digits."""
         with self._lock:
             entries = sorted(self._entries, key=lambda each: each is not self._default)
@@ -273,7 +207,7 @@ class ModelRegistry:
             return named, digits
         raise _not_found(asked)
 
-    async def _turns_out_as(self, entry: _Entry, digits: str) -> bool:
+    async def _turns_out_as(self, entry: Entry, digits: str) -> bool:
         """Whether a model that is not loaded has this revision; loaded once if only that shows."""
         identity = await asyncio.to_thread(_identity, entry)
         if identity.sha256 is None and not is_revision(digits, None, identity.commit):
@@ -281,7 +215,7 @@ class ModelRegistry:
             return is_revision(digits, info.sha256, info.commit)
         return is_revision(digits, identity.sha256, identity.commit)
 
-    async def _engine_of(self, entry: _Entry) -> Engine:
+    async def _engine_of(self, entry: Entry) -> Engine:
         entry.used = next(self._uses)
         if engine := entry.engine:
             return engine
@@ -290,18 +224,18 @@ class ModelRegistry:
             raise ModelUnavailable(*failure.error.args)
         return await asyncio.shield(asyncio.wrap_future(self._start_loading(entry)))
 
-    def _retry_if_due(self, entry: _Entry) -> None:
+    def _retry_if_due(self, entry: Entry) -> None:
         if entry.failure is None or time.monotonic() >= entry.failure.retry_at_s:
             self._start_loading(entry)
 
-    def _start_loading(self, entry: _Entry) -> Future[Engine]:
+    def _start_loading(self, entry: Entry) -> Future[Engine]:
         """The load that is under way, or a new one: never two of one entry."""
         with self._lock:
             if entry.loading is None:
                 entry.loading = self._threads.submit(self._load_entry, entry)
             return entry.loading
 
-    def _load_entry(self, entry: _Entry) -> Engine:
+    def _load_entry(self, entry: Entry) -> Engine:
         try:
             engine = self._load(entry.source)
             engine.warm()
@@ -319,14 +253,14 @@ class ModelRegistry:
             self._evict()
         return engine
 
-    def _failed(self, entry: _Entry, error: Exception) -> ModelUnavailable:
+    def _failed(self, entry: Entry, error: Exception) -> ModelUnavailable:
         ours = _as_ours(error)
         named = f"Model {entry.name!r}" if entry.name else "The model"
         told = ModelUnavailable(f"{named} cannot be loaded: {ours.detail}")
         _log.warning("%s", told.detail)
         with self._lock:
             entry.loading = None
-            entry.failure = _Failure.after(entry.failure, told)
+            entry.failure = Failure.after(entry.failure, told)
             if not entry.configured and entry is not self._default:
                 self._entries = [each for each in self._entries if each is not entry]
             self._counts += RegistryCounts(failures=1)
@@ -381,7 +315,7 @@ def registry_of(settings: Settings, default: ModelSource | None = None) -> Model
     )
 
 
-def _identity(entry: _Entry) -> Identity:
+def _identity(entry: Entry) -> Identity:
     """Of a model that is not loaded: what lies there now, or what it was when it was loaded."""
     known = entry.known
     try:
@@ -393,11 +327,11 @@ def _identity(entry: _Entry) -> Identity:
     return found
 
 
-def _is_of(source: ModelSource, entry: _Entry, info: EngineInfo) -> bool:
+def _is_of(source: ModelSource, entry: Entry, info: EngineInfo) -> bool:
     return entry.source.source == source.source and info.sha256 == source.revision
 
 
-def _is_same(entry: _Entry, info: EngineInfo) -> bool:
+def _is_same(entry: Entry, info: EngineInfo) -> bool:
     known = entry.engine.info if entry.engine else None
     return known is not None and (known.name, known.sha256) == (info.name, info.sha256)
 

@@ -23,8 +23,9 @@ from serve_app.errors import CheckpointError
 
 from .configuration_ecg_fm import EcgFmConfig
 from .hub import is_hub_name
-from .layout import CONFIG_FILE
+from .layout import CONFIG_FILE, WEIGHTS_FILE
 from .network import EcgFmBackbone, EcgFmClassifier, Encoded, lengths_from_padding_mask
+from .quantization import is_packed
 from .sources import locate_model
 from .stored import HEAD, own_tensor, read_stored
 
@@ -231,7 +232,8 @@ def _is_read_here(source: str) -> bool:
     """Whether it is in a form that transformers itself does not know."""
     path = Path(source)
     holds_published = path.is_dir() and not (path / CONFIG_FILE).is_file()
-    return is_hub_name(source) or path.suffix == ".pt" or holds_published
+    holds_int8 = path.is_dir() and is_packed(path / WEIGHTS_FILE)
+    return is_hub_name(source) or path.suffix == ".pt" or holds_published or holds_int8
 
 
 def _content(source: str, wants_head: bool, takes_head: bool) -> dict[str, Any]:

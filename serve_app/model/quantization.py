@@ -10,17 +10,27 @@ themselves while they run, a few hundred values at a time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from serve_app.errors import CheckpointError
 
 from .network import EcgFmClassifier
 
-__all__ = ["QuantizedLinear", "dequantize", "pack", "quantizable", "quantize", "unpack"]
+__all__ = [
+    "QuantizedLinear",
+    "dequantize",
+    "is_packed",
+    "pack",
+    "quantizable",
+    "quantize",
+    "unpack",
+]
 
 _MOST = 127
 _SCALE = "_scale"
@@ -88,6 +98,15 @@ def pack(
         packed[f"{name}.weight{_SCALE}"] = torch.from_numpy(layer.scale)
         packed[f"{name}.bias"] = torch.from_numpy(layer.bias)
     return packed
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a safetensors file holds int8 layers; its header tells."""
+    try:
+        with safe_open(path, "pt") as file:
+            return any(name.endswith(f".weight{_SCALE}") for name in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return False  # whoever reads it says what is wrong
 
 
 def unpack(

@@ -16,6 +16,7 @@ from serve_app.engine.comparison import largest_errors, plain_logits
 from serve_app.engine.rounding import example_segments
 from serve_app.model.checkpoints import load_model
 from serve_app.model.conversion import write_model
+from serve_app.model.modeling_ecg_fm import EcgFmForSequenceClassification
 
 
 def told(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
@@ -80,6 +81,13 @@ def test_what_int8_stands_for_is_the_same_in_every_precision(quantized: Path) ->
     want = plain_logits(loaded, segments)
     for pair in (("torch", "fp32"), ("openvino", "fp32"), ("onnx", "fp32")):
         assert largest_errors(make_engine(loaded, *pair).predict(segments), want)[0] < 1e-4
+
+
+def test_transformers_classes_take_it_too(quantized: Path) -> None:
+    x = torch.from_numpy(example_segments())
+    with torch.inference_mode():
+        logits = EcgFmForSequenceClassification.from_pretrained(quantized).eval()(x).logits
+    np.testing.assert_allclose(logits, plain_logits(load_model(quantized), x.numpy()), atol=1e-4)
 
 
 def test_a_quantized_model_is_converted_bit_for_bit(quantized: Path, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from serve_app.engine.entries import RegistryCounts
 from serve_app.engine.identity import Identity, ModelSource, identify, served_name
 from serve_app.engine.protocol import EngineInfo
-from serve_app.engine.registry import ModelRegistry, RegistryCounts, registry_of
+from serve_app.engine.registry import ModelRegistry, registry_of
 from serve_app.errors import CheckpointError, ModelNotFound, ModelUnavailable
 from serve_app.settings import load_settings
 
