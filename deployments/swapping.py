@@ -102,11 +102,17 @@ def _model_handle() -> Any:
 
 async def _on_all(handle: Any, method: str, source: ModelSource, limit_s: float) -> Sequence[Any]:
     from ray.exceptions import RayError
+    from ray.serve.exceptions import DeploymentUnavailableError
 
     try:
         results: Sequence[Any] = await handle.broadcast(method, source).results_async(
             timeout_s=limit_s
         )
+    except DeploymentUnavailableError as error:
+        raise Unavailable(
+            "No replica of the model is running, or none is yet.",
+            hint="Wait until `/readyz` answers, and try again.",
+        ) from error
     except (RayError, TimeoutError) as error:
         raise ModelUnavailable(
             f"A replica was lost, or did not load the model in time ({type(error).__name__}).",
