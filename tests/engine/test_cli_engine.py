@@ -2,35 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from serve_app.cli import app
 from serve_app.engine.choosing import choose, make_engine
 from serve_app.engine.comparison import largest_errors, plain_logits
 from serve_app.engine.rounding import example_segments
 from serve_app.model.checkpoints import load_model
 from serve_app.model.conversion import write_model
 from serve_app.model.modeling_ecg_fm import EcgFmForSequenceClassification
-
-
-def told(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
-    """The one JSON object that a command writes."""
-    done = CliRunner().invoke(app, ["model", *map(str, arguments), "--json"])
-    assert done.exit_code == code, done.output
-    (line,) = done.stdout.splitlines()
-    return json.loads(line)
-
-
-def said(*arguments: str | Path, code: int = 0) -> str:
-    done = CliRunner().invoke(app, ["model", *map(str, arguments)])
-    assert done.exit_code == code, done.output
-    return done.output
+from tests.model_commands import said, told
 
 
 def test_bench_times_every_engine_against_plain_float32() -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,23 +16,10 @@ from typer.testing import CliRunner
 from serve_app.cli import app
 from serve_app.model.checkpoints import load_any
 from tests.model.hub_stand_in import Files, HubStandIn
+from tests.model_commands import said, told
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "hf:someone/ecg-fm"
-
-
-def told(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
-    """The one JSON object that a command writes."""
-    done = CliRunner().invoke(app, ["model", *map(str, arguments), "--json"])
-    assert done.exit_code == code, done.output
-    (line,) = done.stdout.splitlines()
-    return json.loads(line)
-
-
-def said(*arguments: str | Path, code: int = 0) -> str:
-    done = CliRunner().invoke(app, ["model", *map(str, arguments)])
-    assert done.exit_code == code, done.output
-    return done.output
 
 
 @pytest.fixture
