@@ -9,9 +9,14 @@ from typer.testing import CliRunner
 from serve_app.cli import app
 
 
+def run(*arguments: str | Path) -> Any:
+    """A command, whatever its exit code."""
+    return CliRunner().invoke(app, ["model", *map(str, arguments)])
+
+
 def told(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
     """The one JSON object that a command writes."""
-    done = CliRunner().invoke(app, ["model", *map(str, arguments), "--json"])
+    done = run(*arguments, "--json")
     assert done.exit_code == code, done.output
     (line,) = done.stdout.splitlines()
     found: dict[str, Any] = json.loads(line)
@@ -20,6 +25,6 @@ def told(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
 
 def said(*arguments: str | Path, code: int = 0) -> str:
     """What a command prints."""
-    done = CliRunner().invoke(app, ["model", *map(str, arguments)])
+    done = run(*arguments)
     assert done.exit_code == code, done.output
     return done.output

@@ -14,21 +14,39 @@ from serve_app.engine.rounding import example_segments
 from serve_app.model.checkpoints import load_model
 from serve_app.model.conversion import write_model
 from serve_app.model.modeling_ecg_fm import EcgFmForSequenceClassification
-from tests.model_commands import said, told
+from tests.model_commands import run, said, told
 
 
-def test_bench_times_every_engine_against_plain_float32() -> None:
-    rows = told("bench", "demo", "--rounds", "2")["rows"]
-    by_pair = {(row["engine"], row["precision"]): row for row in rows}
-    assert {("torch", "fp32"), ("torch", "bf16"), ("openvino", "int8"), ("onnx", "int8")} <= set(
-        by_pair
-    )
-    for (_, precision), row in by_pair.items():
-        assert row["max_probability_error"] <= (1e-5 if precision == "fp32" else 0.02)
+@pytest.mark.parametrize(
+    ("precision", "engines", "most_error"),
+    [
+        ("fp32", {"torch", "openvino", "onnx"}, 1e-5),
+        ("bf16", {"torch"}, 0.02),
+        ("int8", {"openvino", "onnx"}, 0.02),
+    ],
+)
+def test_bench_times_every_engine_against_plain_float32(
+    precision: str, engines: set[str], most_error: float
+) -> None:
+    done = run("bench", "demo", "--rounds", "2", "--precision", precision, "--json")
+    rows = json.loads(done.stdout)["rows"]
+    by_engine = {row["engine"]: row for row in rows}
+    assert engines <= set(by_engine)
+    for engine in engines:
+        row = by_engine[engine]
+        assert row["precision"] == precision
+        assert row["max_probability_error"] <= most_error
         assert all(rate > 0 for rate in row["segments_per_s"].values())
         assert all(spread >= 0 for spread in row["spread"].values())
         assert row["load_s"] > 0
-    assert by_pair["openvino", "int8"]["weights_mb"] < by_pair["torch", "fp32"]["weights_mb"]
+
+
+def test_bench_of_all_precisions_tells_sizes() -> None:
+    rows = json.loads(run("bench", "demo", "--rounds", "1", "--json").stdout)["rows"]
+    by_pair = {(row["engine"], row["precision"]): row["weights_mb"] for row in rows}
+    assert by_pair["openvino", "int8"] < 0.7 * by_pair["openvino", "fp32"]
+    assert by_pair["torch", "bf16"] < 0.6 * by_pair["torch", "fp32"]
+    assert all(precision != "fp16" for _, precision in by_pair)
 
 
 def test_bench_for_people() -> None:

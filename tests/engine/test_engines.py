@@ -99,9 +99,9 @@ def test_agrees_with_the_plain_network(engine: Engine, segments: np.ndarray) -> 
         logits, embeddings = loaded.model(torch.from_numpy(segments))
     scores = engine.predict(segments)
     exact = engine.info.precision == "fp32"
-    np.testing.assert_allclose(scores.logits, logits.numpy(), atol=1e-4 if exact else 0.1, rtol=0)
+    np.testing.assert_allclose(scores.logits, logits.numpy(), atol=1e-4 if exact else 0.25, rtol=0)
     np.testing.assert_allclose(
-        scores.probabilities, torch.sigmoid(logits).numpy(), atol=1e-5 if exact else 0.02, rtol=0
+        scores.probabilities, torch.sigmoid(logits).numpy(), atol=1e-5 if exact else 0.03, rtol=0
     )
     if exact:
         np.testing.assert_allclose(scores.embeddings, embeddings.numpy(), atol=1e-4, rtol=0)
@@ -125,8 +125,11 @@ def test_a_segment_does_not_depend_on_its_batch(engine: Engine, segments: np.nda
     together = engine.predict(loud).logits
     alone = np.concatenate([engine.predict(loud[n : n + 1]).logits for n in range(6)])
     backwards = engine.predict(loud[::-1]).logits[::-1]
-    np.testing.assert_allclose(together, alone, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(together, backwards, atol=1e-5, rtol=0)
+    # Beside int8 the rest is in bf16 where the processor has it, which rounds by kernel.
+    in_bf16 = engine.info.precision == "int8" and torch.cpu.get_capabilities().get("avx512_bf16")
+    atol = 0.02 if in_bf16 else 1e-5
+    np.testing.assert_allclose(together, alone, atol=atol, rtol=0)
+    np.testing.assert_allclose(together, backwards, atol=atol, rtol=0)
 
 
 def test_answers_belong_to_the_caller(engine: Engine, segments: np.ndarray) -> None:
