@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from serve_app.cli_output import tell_error
 from serve_app.errors import EcgServeError, InvalidFormat, NotFound
 from serve_app.settings import Settings, load_settings
 
@@ -112,7 +113,7 @@ def evaluate(
         if out is not None:
             _write(report, out)
     except EcgServeError as error:
-        _tell_error(error, as_json)
+        tell_error(error, as_json)
         raise typer.Exit(2) from error
     _tell(report, as_json)
     raise typer.Exit(0 if report.passed else 1)
@@ -242,11 +243,3 @@ def _print_table(columns: Sequence[str], rows: Iterable[list[str]]) -> None:
 
     for line in aligned(columns, rows):
         _out.print(line)
-
-
-def _tell_error(error: EcgServeError, as_json: bool) -> None:
-    if as_json:
-        problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
-        sys.stdout.write(json.dumps({"error": problem}) + "\n")
-        return
-    _told.print(f"{error.title}: {error.detail}\n{error.hint}")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from serve_app.errors import EcgServeError, SettingsError
 
-__all__ = ["AsJson", "Model", "failures_told", "print_told", "size"]
+__all__ = ["AsJson", "Model", "failures_told", "print_told", "size", "tell_error"]
 
 _out = Console(highlight=False, soft_wrap=True, markup=False)
 _told = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -36,15 +36,20 @@ def print_told(
         _out.print(line)
 
 
+def tell_error(error: EcgServeError, as_json: bool) -> None:
+    """One JSON object, or two lines for people on standard error."""
+    if as_json:
+        problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
+        sys.stdout.write(json.dumps({"error": problem}) + "\n")
+    else:
+        _told.print(f"{error.title}: {error.detail}\n{error.hint}")
+
+
 @contextmanager
 def failures_told(as_json: bool) -> Iterator[None]:
     """Tell an error of ours and exit: 2 for settings, else 1."""
     try:
         yield
     except EcgServeError as error:
-        if as_json:
-            problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
-            sys.stdout.write(json.dumps({"error": problem}) + "\n")
-        else:
-            _told.print(f"{error.title}: {error.detail}\n{error.hint}")
+        tell_error(error, as_json)
         raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
