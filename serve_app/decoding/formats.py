@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 Decoder = Callable[[bytes, Hints, Limits], Decoded]
+Opener = Callable[[Content, Limits], Blocks]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Format:
         content_types: The media types that name it.
         looks_like: Whether these bytes are of this format; never raises.
         decode: Decodes one file; None for what is made of several (WFDB, zip).
+        open_blocks: Opens one file to be read a stretch at a time, where the format allows it.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Format:
     content_types: tuple[str, ...]
     looks_like: Callable[[bytes], bool]
     decode: Decoder | None
+    open_blocks: Opener | None = None
 
 
 ZIP: Final = Format("zip", "a zip archive", ("application/zip", "application/x-zip-compressed"),
