@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from serve_app.cli_bulk import bulk
 from serve_app.cli_engine import model_app
 from serve_app.cli_evaluate import evaluate
 from serve_app.client import Client
@@ -31,10 +32,10 @@ __all__ = ["main"]
 app = typer.Typer(
     help="ECG-FM Serve. Research use only: not a medical device.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(model_app, name="model")
+app.command()(bulk)
 app.command()(evaluate)
 _out = Console(highlight=False, soft_wrap=True)
 _told = Console(stderr=True, highlight=False, soft_wrap=True)

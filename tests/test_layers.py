@@ -11,6 +11,7 @@ LAYERS = [
     {
         "serve_app.api",
         "serve_app.cli",
+        "serve_app.cli_bulk",
         "serve_app.cli_engine",
         "serve_app.cli_evaluate",
         "serve_app.cli_model",
@@ -18,6 +19,7 @@ LAYERS = [
     },
     {"serve_app.cli_output"},
     {
+        "serve_app.bulk",
         "serve_app.evaluation",
         "serve_app.explanations",
         "serve_app.pipeline",
@@ -37,6 +39,7 @@ ONLY_IN = {
     "starlette": {"serve_app.api"},
     "sklearn": {"serve_app.evaluation"},
     "matplotlib": {"serve_app.evaluation"},
+    "pyarrow": {"serve_app.bulk", "serve_app.decoding", "deployments"},
     "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting"},
 }
 # The one way up: `serve run serve_app:app` and `ecg-serve up` come to the deployments lazily.
@@ -44,6 +47,7 @@ LAZY_WAYS_UP = {
     ("serve_app", "deployments"),
     ("serve_app", "serve_app"),
     ("serve_app.cli", "deployments"),
+    ("serve_app.cli_bulk", "deployments"),
 }
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted([*ROOT.glob("serve_app/**/*.py"), *ROOT.glob("deployments/**/*.py")])
