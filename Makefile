@@ -6,6 +6,7 @@
 #   make check    lint, types, formatting
 #   make coverage lines of Python that the tests of `make test` run
 #   make bench    every benchmark
+#   make fuzz     100,000 damaged recordings through decoding and analysis
 #
 # TORCH_INDEX=URL takes torch from that index, such as PyTorch's CPU-only one (200 MB, not 2.8 GB).
 
@@ -17,7 +18,7 @@ READY := $(VENV)/.ready
 RUST_SOURCES := $(shell find rust_native -path rust_native/target -prune -o -type f \
 	\( -name '*.rs' -o -name '*.toml' -o -name 'Cargo.lock' -o -name '*.py' -o -name '*.pyi' \) -print)
 
-.PHONY: serve test test-slow coverage check format bench lock clean
+.PHONY: serve test test-slow coverage check format bench fuzz lock clean
 
 serve: $(READY)
 	$(BIN)/ecg-serve up
@@ -48,6 +49,9 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzzing --inputs 100000
 
 # Run on a fresh environment after a change of pyproject.toml: the exact versions of a known-good set.
 lock: $(READY)

@@ -1,0 +1,1 @@
+"""Damaged recordings by the thousand: `python -m tests.fuzzing`."""
