@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from serve_app.cli_bulk import bulk
+from serve_app.cli_config import config_app
 from serve_app.cli_engine import model_app
 from serve_app.cli_evaluate import evaluate
 from serve_app.client import Client
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(model_app, name="model")
+app.add_typer(config_app, name="config")
 app.command()(bulk)
 app.command()(evaluate)
 _out = Console(highlight=False, soft_wrap=True)

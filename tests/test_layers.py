@@ -12,6 +12,7 @@ LAYERS = [
         "serve_app.api",
         "serve_app.cli",
         "serve_app.cli_bulk",
+        "serve_app.cli_config",
         "serve_app.cli_engine",
         "serve_app.cli_evaluate",
         "serve_app.cli_model",
