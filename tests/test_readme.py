@@ -1,4 +1,4 @@
-"""The README holds: its commands run, its snippets run, its answers are the server's own."""
+"""README and docs hold: commands run, snippets run, answers are the server's own."""
 
 import json
 import re
@@ -11,11 +11,26 @@ import pytest
 from serve_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SHELL, JSON, PYTHON = (
-    [text for kind, text in BLOCKS if kind == wanted] for wanted in ("sh", "json", "python")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    (page.stem, *block)
+    for page in PAGES
+    for block in re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+]
+SHELL, JSON = (
+    [text for page, kind, text in BLOCKS if (page, kind) == ("README", wanted)]
+    for wanted in ("sh", "json")
 )
+OTHER_SHELL = [
+    pytest.param(text, id=f"{page} {number}")
+    for number, (page, kind, text) in enumerate(BLOCKS)
+    if kind == "sh" and text not in SHELL[:3]
+]
+PYTHON = [
+    pytest.param(text, id=f"{page} {number}")
+    for number, (page, kind, text) in enumerate(BLOCKS)
+    if kind == "python"
+]
 
 
 def shell(command, server, folder):
@@ -64,11 +79,11 @@ def test_requests_and_their_answers(server, tmp_path, block, answer):
 
 
 @pytest.mark.ray
-def test_other_shell_commands(server, tmp_path):
-    for block in SHELL[3:]:
-        done = shell(block, server, tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert "demo" in done.stdout
+@pytest.mark.parametrize("block", OTHER_SHELL)
+def test_other_shell_commands(server, tmp_path, block):
+    done = shell(block, server, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
 
 
 @pytest.mark.ray
@@ -82,7 +97,8 @@ def test_python_snippets(server, snippet):
 
 
 def test_every_setting_is_explained_with_its_default():
-    rows = dict(re.findall(r"^\| `(ECG_\w+)` \| `(.*?)` \|", README, re.MULTILINE))
+    page = (ROOT / "docs" / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `(ECG_\w+)` \| `(.*?)` \|", page, re.MULTILINE))
     fields = {f"ECG_{name.upper()}": field for name, field in Settings.model_fields.items()}
     assert rows.keys() == fields.keys()
     for name, field in fields.items():
@@ -91,11 +107,23 @@ def test_every_setting_is_explained_with_its_default():
 
 
 def test_figures_come_from_results_that_are_kept():
-    commands = set(re.findall(r"`python -m benchmarks\.(\w+)`", README))
+    text = "".join(page.read_text() for page in PAGES)
+    commands = set(re.findall(r"`python -m benchmarks\.(\w+)`", text))
     assert commands
     for name in commands:
         kept = (ROOT / "benchmarks" / "results" / f"{name}.txt").read_text()
         assert kept.startswith(f"$ python -m benchmarks.{name}\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+            assert heading in anchors, heading
 
 
 def test_nothing_of_a_machine_is_told():
