@@ -89,6 +89,7 @@ def test_other_shell_commands(server, tmp_path, block):
 @pytest.mark.ray
 @pytest.mark.parametrize("snippet", PYTHON)
 def test_python_snippets(server, snippet):
+    snippet = snippet.replace("http://127.0.0.1:8000", server)
     done = subprocess.run(
         [sys.executable, "-c", snippet], capture_output=True, text=True, timeout=120, cwd=ROOT
     )
