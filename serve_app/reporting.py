@@ -228,9 +228,12 @@ def recording_info(recording: Recording, prepared: Prepared | None) -> Recording
 
 
 def _quality(recording: Recording, analysis: core.ECGAnalysisResult) -> Quality:
+    ratios_db = core.snr_db(recording.signal_mv, recording.fs_hz, analysis.qrs_peaks)
     leads = {
-        name: LeadQualityInfo(score=lead.score, issues=list(lead.issues))
-        for name, lead in zip(recording.leads, analysis.lead_quality, strict=True)
+        name: LeadQualityInfo(score=lead.score, issues=list(lead.issues), snr_db=round(ratio_db, 2))
+        for name, lead, ratio_db in zip(
+            recording.leads, analysis.lead_quality, ratios_db.tolist(), strict=True
+        )
     }
     score = analysis.signal_quality
     return Quality(score=score, acceptable=score >= _ACCEPTABLE_QUALITY, leads=leads)

@@ -117,6 +117,10 @@ class LeadQualityInfo(_Frozen):
 
     score: Probability
     issues: list[str]
+    snr_db: Measured = Field(
+        default=None,
+        description="Signal-to-noise ratio: beats against what does not repeat from beat to beat.",
+    )
 
 
 class Quality(_Frozen):

@@ -34,6 +34,7 @@ pub mod scratch;
 pub mod segment;
 pub mod shapes;
 pub mod simd;
+pub mod snr;
 pub mod standardize;
 pub mod stream;
 pub mod voices;

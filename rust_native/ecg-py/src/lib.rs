@@ -48,7 +48,7 @@ mod native {
     #[pymodule_export]
     use crate::gaps::fill_gaps;
     #[pymodule_export]
-    use crate::indices::{check_lead_reversal, quality_indices};
+    use crate::indices::{check_lead_reversal, quality_indices, snr_db};
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
     #[pymodule_export]

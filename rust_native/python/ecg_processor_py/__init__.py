@@ -26,6 +26,7 @@ from .quality_checks import (
     QualityIndices,
     check_lead_reversal,
     quality_indices,
+    snr_db,
 )
 from .simd import available_simd_paths, force_simd_path, simd_path
 from .streaming import Beat, StreamingAnalyzer
@@ -87,5 +88,6 @@ __all__ = [
     "segment",
     "signal_quality",
     "simd_path",
+    "snr_db",
     "standardize",
 ]

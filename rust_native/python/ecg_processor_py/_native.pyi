@@ -45,6 +45,7 @@ __all__ = [
     "segment",
     "signal_quality",
     "simd_path",
+    "snr_db",
     "standardize",
 ]
 
@@ -107,6 +108,7 @@ def fill_gaps(
     x: Signal, fs_hz: float, longest_s: float, marker: float | None
 ) -> tuple[Signal, list[RawGap]]: ...
 def quality_indices(x: Signal, fs_hz: float) -> RawIndices: ...
+def snr_db(x: Signal, fs_hz: float, peaks: Sequence[int]) -> list[float]: ...
 def check_lead_reversal(
     x: Signal, fs_hz: float, order: Sequence[int | None]
 ) -> list[RawReversal]: ...

@@ -124,6 +124,21 @@ def as_rr(rr_ms: Any) -> NDArray[np.float64]:
     return rr
 
 
+def as_peaks(r_peaks: Any, samples: int) -> NDArray[np.int64]:
+    """Give sample indices, as an analysis tells them.
+
+    Raises:
+        InvalidSignalError: not whole numbers in rising order within the signal.
+    """
+    array = np.asarray(r_peaks)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise InvalidSignalError("r_peaks must be a list of sample indices")
+    peaks = array.astype(np.int64)
+    if peaks.size and (peaks[0] < 0 or peaks[-1] >= samples or (np.diff(peaks) <= 0).any()):
+        raise InvalidSignalError(f"r_peaks must rise, within the {samples} samples of the signal")
+    return peaks
+
+
 def as_times(peaks_s: Any) -> NDArray[np.float64]:
     """Give times of beats as one-dimensional float64.
 

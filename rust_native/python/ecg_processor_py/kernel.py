@@ -170,6 +170,9 @@ class Kernel(Protocol):
     def quality_indices(self, x: Signal, fs_hz: float) -> RawIndices:
         """Indices of each lead from the literature."""
 
+    def snr_db(self, x: Signal, fs_hz: float, peaks: Sequence[int]) -> list[float]:
+        """Signal-to-noise ratio of each lead, in dB."""
+
     def check_lead_reversal(
         self, x: Signal, fs_hz: float, order: Sequence[int | None]
     ) -> list[RawReversal]:

@@ -14,6 +14,7 @@ from .quality import signal_quality
 from .reversal import check_lead_reversal
 from .rhythm import find_anomalies
 from .rpeaks import detect_r_peaks
+from .snr import snr_db
 from .stream import open_stream
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "resample",
     "segment",
     "signal_quality",
+    "snr_db",
     "standardize",
 ]
