@@ -35,8 +35,8 @@ _CALIBRATION: Final = frozenset((*range(31, 61), *range(79, 86)))
 _RHYTHM, _REFERENCE_BEAT = 6, 5
 # Recorders decimate by 2 or 4.
 _MAX_DECIMATION: Final = 16
-# Leads may be recorded one after the other, with pauses as long as they took.
-_MAX_PAUSES: Final = 2
+# With every compression of the standard at once, and leads recorded one after the other, it is 50.
+_MAX_SAMPLES_PER_OCTET: Final = 256
 
 Floats = npt.NDArray[np.float64]
 
@@ -91,7 +91,7 @@ def decode_scp(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     if looks_like_healforce(data):
         return decode_healforce(data, limits)
     record = _read_record(data)
-    origin, span = _frame(record.leads)
+    origin, span = _frame(record)
     limits.check_samples(len(record.leads) * span)
     signal_nv = _rhythm_nv(record, origin, span)
     signal_nv, names = _one_row_a_lead(signal_nv, record.leads)
@@ -127,12 +127,13 @@ def _read_record(data: bytes) -> _Record:
     )
 
 
-def _frame(leads: tuple[Lead, ...]) -> tuple[int, int]:
+def _frame(record: _Record) -> tuple[int, int]:
     """The first sample of all leads, and how many there are from it to the last."""
-    origin = min(lead.start for lead in leads)
-    span = max(lead.stop for lead in leads) - origin
-    if span > _MAX_PAUSES * sum(lead.stop - lead.start for lead in leads):
-        raise CorruptedData("Leads of the SCP-ECG record lie further apart than they can.")
+    origin = min(lead.start for lead in record.leads)
+    span = max(lead.stop for lead in record.leads) - origin
+    octets = sum(map(len, record.rhythm.content))
+    if len(record.leads) * span > _MAX_SAMPLES_PER_OCTET * octets:
+        raise CorruptedData("The SCP-ECG record promises far more samples than it can hold.")
     return origin, span
 
 

@@ -21,6 +21,9 @@ _DEFAULT_TABLE: Final = 19999
 _MAX_TABLES: Final = 16
 _MAX_PREFIX_BITS: Final = 16
 _MAX_NUMBER_BITS: Final = 16
+# Of one lead between switches of tables, which may be for the sake of no number at all: leads of
+# real records have some ten thousand samples.
+_MAX_RUNS: Final = 1 << 14
 # Bits of prefix and of code, mode (0 switches tables), number, prefix with its first bit lowest.
 _CODE: Final = struct.Struct("<BBBhI")
 # Bits from each octet on: a prefix, or a whole code, may begin seven bits later.
@@ -43,7 +46,8 @@ class HuffmanTable:
         prefix_bits: Length of its prefix.
         number_bits: Length of the number after the prefix.
         base: What is added to that number.
-        switch: The table to go on with, from 0; -1 where the code stands for a number.
+        switch: For each row, the table to go on with, from 0, and the length of the code in bits;
+            the table is -1 where the code stands for a number.
     """
 
     bits: int
@@ -52,7 +56,7 @@ class HuffmanTable:
     prefix_bits: Ints
     number_bits: Ints
     base: Ints
-    switch: Ints
+    switch: list[tuple[int, int]]
 
 
 def read_huffman_tables(section: memoryview | None) -> tuple[HuffmanTable, ...]:
@@ -107,9 +111,9 @@ def _table(codes: list[Code], tables: int) -> HuffmanTable:
         raise _contradiction()
     bits = int(prefix_bits.max())
     code = _beginnings(codes, bits)
-    # No row -1: the last would answer for what no code begins with.
-    lengths = np.where((code < 0) | (switch[code] >= 0), 0, code_bits[code])
-    return HuffmanTable(bits, lengths.tolist(), code, prefix_bits, number_bits, base, switch)
+    lengths = np.where((code < 0) | (switch[code] >= 0), 0, code_bits[code]).tolist()
+    switches = list(zip(switch.tolist(), code_bits.tolist(), strict=True))
+    return HuffmanTable(bits, lengths, code, prefix_bits, number_bits, base, switches)
 
 
 def _beginnings(codes: list[Code], bits: int) -> npt.NDArray[np.int32]:
@@ -173,12 +177,11 @@ def _walk(windows: list[int], count: int, tables: tuple[HuffmanTable, ...]) -> t
         runs.append((index, len(starts) - before))
         if len(starts) == count:
             break
-        code = table.code[_bits_at(windows, position, table.bits)]
-        # A writer never switches more often than once a sample.
-        if code < 0 or len(runs) > count:
+        code = table.code.item(_bits_at(windows, position, table.bits))
+        if code < 0 or len(runs) > _MAX_RUNS:
             raise _no_more_codes()
-        index = int(table.switch[code])
-        position += int(table.prefix_bits[code] + table.number_bits[code])
+        index, length = table.switch[code]
+        position += length
     indices, lengths = np.array(runs, np.int64).T
     return np.array(starts, np.int64), np.repeat(indices, lengths)
 
