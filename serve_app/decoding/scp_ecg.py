@@ -35,7 +35,7 @@ _CALIBRATION: Final = frozenset((*range(31, 61), *range(79, 86)))
 _RHYTHM, _REFERENCE_BEAT = 6, 5
 # Recorders decimate by 2 or 4.
 _MAX_DECIMATION: Final = 16
-# With every compression of the standard at once, and leads recorded one after the other, it is 50.
+# One bit a sample, one sample in four stored, three leads of twelve at a time: that would be 128.
 _MAX_SAMPLES_PER_OCTET: Final = 256
 
 Floats = npt.NDArray[np.float64]
@@ -122,7 +122,7 @@ def _read_record(data: bytes) -> _Record:
         read_huffman_tables(sections.get(2)),
         rhythm,
         definition.beats_subtracted,
-        read_qrs_zones(sections.get(4)) if needed else None,
+        read_qrs_zones(sections.get(4), bimodal=rhythm.bimodal) if needed else None,
         read_encoded_leads(sections.get(_REFERENCE_BEAT), count) if needed else None,
     )
 
@@ -160,9 +160,8 @@ def _rhythm_nv(record: _Record, origin: int, span: int) -> Floats:
 
 
 def _places(record: _Record, lead: Lead) -> Floats:
-    bimodal = record.zones is not None and record.rhythm.bimodal
-    protected = record.zones.protected if bimodal and record.zones else np.empty((0, 2), np.int64)
-    # From numbers that count from 1 and include the end.
+    protected = record.zones.protected if record.zones else np.empty((0, 2), np.int64)
+    # Zones count from 1 and include their end.
     return stored_places(lead.start, lead.stop, record.decimation, protected - (1, 0))
 
 
@@ -191,6 +190,8 @@ def _reference_beat_nv(
 ) -> Floats:
     """``(leads, samples)`` nanovolts."""
     count = round(zones.beat_ms * 1000 / reference.interval_us)
+    if not count:
+        raise CorruptedData("The reference beat of the SCP-ECG record has no length.")
     samples = [_samples(content, count, reference, tables) for content in reference.content]
     return np.stack(samples).astype(np.float64) * reference.step_nv
 

@@ -38,6 +38,7 @@ _MAX_POINTERS: Final = 1024
 _NEEDED: Final = frozenset((2, 3, 4, 5, 6))
 _LEAD: Final = struct.Struct("<IIB")
 _QRS: Final = np.dtype([("type", "<u2"), ("start", "<u4"), ("fiducial", "<u4"), ("end", "<u4")])
+_ZONE: Final = np.dtype([("start", "<u4"), ("end", "<u4")])
 _ENCODING: Final = struct.Struct("<HHBB")
 
 Sections = dict[int, memoryview]
@@ -84,7 +85,7 @@ class QrsZones:
         beat_ms: Length of the reference beat.
         beat_fiducial: Number of its fiducial sample.
         subtracted: ``(beats, 3)``: start, fiducial sample and end of each subtracted beat.
-        protected: ``(beats, 2)``: start and end of what bimodal compression left at full rate.
+        protected: ``(zones, 2)``: start and end of what bimodal compression left at full rate.
     """
 
     beat_ms: int
@@ -203,8 +204,12 @@ def read_lead_definition(section: memoryview | None) -> LeadDefinition:
     return LeadDefinition(leads, bool(flags & 1))
 
 
-def read_qrs_zones(section: memoryview | None) -> QrsZones:
+def read_qrs_zones(section: memoryview | None, *, bimodal: bool) -> QrsZones:
     """Section 4.
+
+    Args:
+        section: Its data part.
+        bimodal: Whether protected zones are there; a record without them may leave them out.
 
     Raises:
         CorruptedData: It is missing or cut short.
@@ -213,14 +218,13 @@ def read_qrs_zones(section: memoryview | None) -> QrsZones:
         raise CorruptedData("The SCP-ECG record does not say where its beats are.")
     beat_ms, fiducial, count = struct.unpack("<3H", _part(section, 0, 6))
     beats = np.frombuffer(_part(section, 6, count * _QRS.itemsize), _QRS)
-    protected = section[6 + count * _QRS.itemsize :]
-    # They may be left out where compression is not bimodal.
-    held = count if len(protected) >= 8 * count else 0
+    held = count if bimodal else 0
+    zones = _part(section, 6 + count * _QRS.itemsize, held * _ZONE.itemsize)
     return QrsZones(
         beat_ms,
         fiducial,
         _columns(beats[beats["type"] == 0], "start", "fiducial", "end"),
-        np.frombuffer(protected, "<u4", 2 * held).reshape(held, 2).astype(np.int64),
+        _columns(np.frombuffer(zones, _ZONE), "start", "end"),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from serve_app.decoding import Hints, Limits, Upload, decode, decode_path
+from serve_app.decoding.scp_bimodal import stored_places
 from serve_app.errors import (
     CorruptedData,
     InvalidFormat,
@@ -61,6 +62,12 @@ def tables_section(coding: str) -> dict[int, bytes]:
     if coding == "plain":
         return {}
     return {2: huffman_section(None if coding == "default" else SWITCHED_TABLES)}
+
+
+def with_beats(beats: Beats, reference: bytes, rhythm: bytes, coding: str = "plain") -> bytes:
+    leads = lead_section(whole(1500), subtracted=True)
+    bodies = {3: leads, 4: qrs_section(beats, 2000), 5: reference, 6: rhythm}
+    return record(tables_section(coding) | bodies)
 
 
 def stored_rows(decoded) -> np.ndarray:
@@ -131,46 +138,35 @@ def test_differences_that_wrap_around(order: int) -> None:
 @pytest.mark.parametrize("coding", CODINGS)
 def test_subtracted_beats_are_added_back(signal: np.ndarray, beats: Beats, coding: str) -> None:
     tables = CODINGS[coding]
-    written = record(
-        tables_section(coding)
-        | {
-            3: lead_section(whole(1500), subtracted=True),
-            4: qrs_section(beats, 2000),
-            5: data_section(beats.samples, order=1, tables=tables),
-            6: data_section(subtract(signal, beats), order=2, tables=tables),
-        }
-    )
-    assert_holds(decode(written), signal)
+    reference = data_section(beats.samples, order=1, tables=tables)
+    rhythm = data_section(subtract(signal, beats), order=2, tables=tables)
+    assert_holds(decode(with_beats(beats, reference, rhythm, coding)), signal)
 
 
 def test_beats_of_another_kind_and_another_scale(signal: np.ndarray, beats: Beats) -> None:
     other = dataclasses.replace(beats, others=[(700, 750, 800)])
     doubled = dataclasses.replace(beats, samples=beats.samples * 2)
-    written = record(
-        {
-            3: lead_section(whole(1500), subtracted=True),
-            4: qrs_section(other, 2000),
-            5: data_section(beats.samples, step_nv=5000),
-            6: data_section(subtract(signal, doubled)),
-        }
-    )
-    assert_holds(decode(written), signal)
+    reference = data_section(beats.samples, step_nv=5000)
+    rhythm = data_section(subtract(signal, doubled))
+    assert_holds(decode(with_beats(other, reference, rhythm)), signal)
 
 
 def test_zones_that_reach_over_the_ends(signal: np.ndarray, beats: Beats) -> None:
     """A writer subtracts as much of the beat as lies within the lead."""
-    over = dataclasses.replace(beats, zones=[(1, 40, 100), (1400, 1490, 1500)])
-    written = record(
-        {
-            3: lead_section(whole(1500), subtracted=True),
-            4: qrs_section(
-                dataclasses.replace(over, zones=[(1, 40, 100), (1400, 1490, 1600)]), 2000
-            ),
-            5: data_section(beats.samples),
-            6: data_section(subtract(signal, over)),
-        }
-    )
-    assert_holds(decode(written), signal)
+    within = dataclasses.replace(beats, zones=[(1, 40, 100), (1400, 1490, 1500)])
+    said = dataclasses.replace(beats, zones=[(1, 40, 100), (1400, 1490, 1600)])
+    rhythm = data_section(subtract(signal, within))
+    assert_holds(decode(with_beats(said, data_section(beats.samples), rhythm)), signal)
+
+
+def test_places_between_beats() -> None:
+    """Of four originals each, two before the first middle and two after the last repeat it."""
+    none = np.empty((0, 2), np.int64)
+    middles = [0, 0, 0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2]
+    assert stored_places(0, 12, 4, none).tolist() == middles
+    # Two left over, a beat of three, and a stretch too short to be decimated.
+    places = stored_places(100, 117, 4, np.array([[110, 113]]))
+    assert places.tolist() == [*(0, 0, 0, 0.25, 0.5, 0.75, 1, 1), *(2, 3, 4, 5, 6, 7, 7, 7, 7)]
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -179,18 +175,9 @@ def test_bimodal_compression(signal: np.ndarray, beats: Beats, coding: str, fact
     residual = subtract(signal, beats)
     stored = [decimate(row, factor, beats.protected) for row in residual]
     tables = CODINGS[coding]
-    written = record(
-        tables_section(coding)
-        | {
-            3: lead_section(whole(1500), subtracted=True),
-            4: qrs_section(beats, 2000),
-            5: data_section(beats.samples, tables=tables),
-            6: data_section(
-                stored, interval_us=2000 * factor, order=2, tables=tables, bimodal=True
-            ),
-        }
-    )
-    decoded = decode(written)
+    reference = data_section(beats.samples, tables=tables)
+    rhythm = data_section(stored, interval_us=2000 * factor, order=2, tables=tables, bimodal=True)
+    decoded = decode(with_beats(beats, reference, rhythm, coding))
     restored = np.array([restore(row, 1500, factor, beats.protected) for row in stored])
     expected = restored + signal - residual
     assert_allclose(stored_rows(decoded), expected * 2500 / 1e6, atol=1e-6)

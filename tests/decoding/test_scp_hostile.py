@@ -147,6 +147,8 @@ LIES = {
     "beats that are not there": {"s4": qrs_section(BEATS, 2000)[:4] + b"\xff\xff"},
     "no section 4": {"s4": b""},
     "beats that overlap": {"s4": qrs_section(OVERLAPPING, 2000)},
+    "no protected zones": {"s4": qrs_section(dataclasses.replace(BEATS, protected=[]), 2000)},
+    "a beat of no time": {"s4": bytes(2) + qrs_section(BEATS, 2000)[2:]},
     "a beat of a minute": {"s4": struct.pack("<3H", 0xFFFF, 1, 0)},
     "no scale": {"s6": struct.pack("<HH", 0, 2000) + ENCODED[4:]},
     "no rate": {"s6": struct.pack("<HH", 2500, 0) + ENCODED[4:]},
