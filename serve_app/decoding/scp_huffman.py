@@ -85,7 +85,7 @@ def read_huffman_tables(section: memoryview | None) -> tuple[HuffmanTable, ...]:
 
 @cache
 def _default_table() -> HuffmanTable:
-    """Table C.1 of EN 1064: as many ones as the number is large, a zero, and the sign."""
+    """The default of EN 1064, annex C: as many ones as the number is large, a zero, the sign."""
     codes: list[Code] = [(1, 1, 1, 0, 0)]
     for size in range(1, 9):
         ones = (1 << size) - 1
