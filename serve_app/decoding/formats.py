@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from serve_app.decoding.blocks import Blocks, Content
+from serve_app.decoding.contec import decode_contec, looks_like_contec
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
 from serve_app.decoding.json_body import decode_json, looks_like_json
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
+from serve_app.decoding.scp_ecg import decode_scp
+from serve_app.decoding.scp_sections import looks_like_scp
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.decoding.wfdb_header import looks_like_header
 from serve_app.decoding.zip_archive import looks_like_zip
@@ -58,6 +61,10 @@ WFDB: Final = Format("wfdb", "a WFDB header", ("application/x-wfdb",), looks_lik
 FORMATS: Final = (
     ZIP,
     Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy),
+    Format("scp", "SCP-ECG", ("application/x-scp-ecg", "application/scp-ecg"),
+           looks_like_scp, decode_scp),
+    Format("contec", "a Contec recording", ("application/x-contec-ecg",),
+           looks_like_contec, decode_contec),
     Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     WFDB,
