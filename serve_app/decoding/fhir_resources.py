@@ -41,6 +41,8 @@ def read_resource(data: bytes, limits: Limits) -> Node:
         CorruptedData: Cut short.
         PayloadTooLarge: More text or structure than is taken.
     """
+    if not looks_like_fhir(data):
+        raise InvalidFormat("This is no FHIR resource.")
     if not looks_like_json(data):
         return _from_xml(parse_xml(data, limits))
     limits.check_text(len(data))

@@ -90,6 +90,8 @@ def parse_xml(data: bytes, limits: Limits, *, mend: bool = False) -> Any:
         PayloadTooLarge: More text or markup than is taken.
     """
     limits.check_text(len(data))
+    if not looks_like_xml(data):
+        raise InvalidFormat("This is no XML.")
     content, encoding = _ascii_compatible(data)
     head = _DOCTYPE.sub(b"", content[:_PROLOG_BYTES], count=1)
     content = head + content[_PROLOG_BYTES:]
@@ -150,10 +152,10 @@ def _parser(encoding: str, *, recover: bool = False) -> Any:
 
 def _ascii_head(data: bytes) -> bytes:
     """The beginning, in an encoding that holds ASCII as it is."""
-    head = data[:_PROLOG_BYTES]
-    codec = next((codec for start, codec in _UTF16 if head.startswith(start)), None)
+    codec = next((codec for start, codec in _UTF16 if data.startswith(start)), None)
+    head = data[: 2 * _PROLOG_BYTES if codec else _PROLOG_BYTES]
     if codec:
-        head = head.decode(codec, "replace").encode()
+        head = head.decode(codec, "replace").removeprefix("\ufeff").encode()
     return head.removeprefix(codecs.BOM_UTF8)
 
 
