@@ -116,7 +116,7 @@ def _decode_files(files: Files, claimed: Format | None, hints: Hints, limits: Li
 def _identify(name: str, content: bytes, claimed: Format | None) -> Format:
     """What a file is by its content; a claim helps out only where the content says nothing."""
     found = WFDB if name and is_header(name, content) else recognise(content)
-    fits = claimed is None or (found is not None and covers(claimed, found))
+    fits = claimed is not None and found is not None and covers(claimed, found)
     if claimed is not None and not fits and (found is not None or claimed is ZIP):
         seems = f"looks like {found.title}" if found else "does not look like it"
         raise InvalidFormat(

@@ -21,17 +21,18 @@ __all__ = ["decode_aecg", "looks_like_aecg"]
 
 _PER_SECOND: Final = {"s": 1.0, "ms": 1e3, "us": 1e6}
 _TIME_CODES: Final = ("TIME_ABSOLUTE", "TIME_RELATIVE")
+_AVERAGED_BEAT: Final = "REPRESENTATIVE_BEAT"
 _LEAD_PREFIX: Final = "MDC_ECG_LEAD_"
 
 
 @dataclass(frozen=True)
 class _Lead:
-    """A lead before its digits are read; `scale` and `origin` in millivolts."""
+    """A lead before its digits are read."""
 
     name: str
     unit: Unit
-    scale: float
-    origin: float
+    scale_mv: float
+    origin_mv: float
     digits: str
 
 
@@ -52,7 +53,12 @@ def decode_aecg(data: bytes, hints: Hints, limits: Limits) -> Decoded:
         PayloadTooLarge: More text or samples than `limits` allow.
     """
     del hints  # they are applied to what this returns
-    sets = parse_xml(data, limits).findall("{*}component/{*}series/{*}component/{*}sequenceSet")
+    sets = [
+        sequences
+        for series in parse_xml(data, limits).iterfind("{*}component/{*}series")
+        if _code(series) != _AVERAGED_BEAT
+        for sequences in series.iterfind("{*}component/{*}sequenceSet")
+    ]
     if not sets:
         raise InvalidFormat(
             "The aECG holds no recorded series.",
@@ -62,7 +68,7 @@ def decode_aecg(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     if not found:
         raise InvalidSignal("No sequence of the aECG is a lead in volts.")
     sequences, leads = max(found, key=lambda pair: (len(pair[1]), len(pair[1][0].digits)))
-    rows = [_millivolts(lead, limits) for lead in leads]
+    rows = [_samples(lead, limits) for lead in leads]
     if len({row.size for row in rows}) > 1:
         raise CorruptedData("The leads of the aECG differ in length.")
     return Decoded(
@@ -97,21 +103,17 @@ def _leads(sequences: Any) -> list[_Lead]:
             continue
         scale, origin = sequence.find("{*}value/{*}scale"), sequence.find("{*}value/{*}origin")
         unit = _unit(scale)
-        if unit is not None:
-            leads.append(
-                _Lead(
-                    _code(sequence).removeprefix(_LEAD_PREFIX),
-                    unit,
-                    _quantity_mv(scale, unit, "scale"),
-                    _quantity_mv(origin, _unit(origin), "origin"),
-                    digits,
-                )
-            )
+        if unit is None:
+            continue
+        name, scale_mv = _code(sequence).removeprefix(_LEAD_PREFIX), _millivolts(scale, "scale")
+        if scale_mv == 0:
+            raise InvalidFormat("The scale of a lead in the aECG is zero.")
+        leads.append(_Lead(name, unit, scale_mv, _millivolts(origin, "origin"), digits))
     return leads
 
 
-def _code(sequence: Any) -> str:
-    code = sequence.find("{*}code")
+def _code(part: Any) -> str:
+    code = part.find("{*}code")
     return "" if code is None else str(code.get("code") or "").strip()
 
 
@@ -119,13 +121,16 @@ def _unit(quantity: Any) -> Unit | None:
     return None if quantity is None else electric_unit(quantity.get("unit") or "")
 
 
-def _quantity_mv(quantity: Any, unit: Unit | None, field: str) -> float:
-    if quantity is None or unit is None:
+def _millivolts(quantity: Any, field: str) -> float:
+    unit = _unit(quantity)
+    if unit is None:
         raise InvalidFormat(f"The recording's {field} is missing or no voltage.")
     value = np.array([parse_number(quantity.get("value"), field)])
     return float(to_mv(value, unit)[0])
 
 
-def _millivolts(lead: _Lead, limits: Limits) -> npt.NDArray[np.float32]:
+def _samples(lead: _Lead, limits: Limits) -> npt.NDArray[np.float32]:
     digits = parse_samples(lead.digits, limits)
-    return (digits * lead.scale + lead.origin).astype(np.float32)
+    digits *= lead.scale_mv
+    digits += lead.origin_mv
+    return digits.astype(np.float32)

@@ -185,7 +185,8 @@ def _block(channel: _Channel, limits: Limits) -> npt.NDArray[np.float32]:
     factor = parse_number(data.get("factor", 1), "factor")
     if factor == 0:
         raise InvalidFormat("The FHIR resource's factor is zero.")
-    samples = samples * factor + parse_number(zero, "origin")
+    samples *= factor
+    samples += parse_number(zero, "origin")
     scaled = to_mv(samples, channel.unit) if channel.unit else samples
     return scaled.astype(np.float32).reshape(-1, dimensions).T
 

@@ -108,17 +108,19 @@ def _leads(waveform: Any, limits: Limits) -> list[_Lead]:
 def _lead(element: Any, limits: Limits) -> _Lead:
     if parse_count(_text(element, "LeadSampleSize") or "2", "LeadSampleSize") != 2:
         raise InvalidFormat("Only samples of two bytes are read from a MUSE file.")
-    unit = electric_unit(_text(element, "LeadAmplitudeUnits"))
+    name, unit = _text(element, "LeadID"), electric_unit(_text(element, "LeadAmplitudeUnits"))
+    if not name:
+        raise InvalidFormat("A MUSE lead has no LeadID.")
     if unit is None:
         raise InvalidFormat("A MUSE lead's LeadAmplitudeUnits is missing or no voltage.")
     per_bit = parse_number(_text(element, "LeadAmplitudeUnitsPerBit"), "LeadAmplitudeUnitsPerBit")
-    if per_bit == 0:
-        raise InvalidFormat("A MUSE lead's LeadAmplitudeUnitsPerBit is zero.")
+    if per_bit <= 0:
+        raise InvalidFormat("A MUSE lead's LeadAmplitudeUnitsPerBit is not positive.")
     count = parse_count(_text(element, "LeadSampleCountTotal"), "LeadSampleCountTotal")
     limits.check_samples(count)
     content = parse_base64(_text(element, "WaveFormData"))
     _check_content(element, content, count)
-    return _Lead(_text(element, "LeadID"), np.frombuffer(content, "<i2"), per_bit, unit)
+    return _Lead(name, np.frombuffer(content, "<i2"), per_bit, unit)
 
 
 def _check_content(element: Any, content: bytes, count: int) -> None:

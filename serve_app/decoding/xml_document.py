@@ -18,7 +18,7 @@ __all__ = ["local_name", "looks_like_xml", "parse_xml", "refuse_xml", "root_name
 
 # The prolog of a file that is read is shorter: declaration, DOCTYPE, some comments.
 _PROLOG_BYTES: Final = 16_384
-_MAX_TAGS, _MAX_ATTRIBUTES = 200_000, 200_000
+_MOST: Final = {b"<": 200_000, b"=": 200_000, b"&": 100_000}
 _UTF16: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -183,9 +183,9 @@ def _check_markup(content: bytes) -> None:
             "The XML defines entities or a document type of its own.",
             hint="Send it without a DTD.",
         )
-    if content.count(b"<") > _MAX_TAGS or content.count(b"=") > _MAX_ATTRIBUTES:
+    if any(content.count(mark) > most for mark, most in _MOST.items()):
         raise PayloadTooLarge(
-            "The XML has far more elements or attributes than a recording.",
+            "The XML has far more elements, attributes or references than a recording.",
             hint="Send one recording.",
         )
 

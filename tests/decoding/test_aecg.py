@@ -107,6 +107,8 @@ def test_averaged_beats_are_left_out(leads: list[str], whole: bytes) -> None:
     with pytest.raises(InvalidFormat, match="no recorded series") as caught:
         decode(document(derived=beats))
     assert "averaged beat" in caught.value.hint
+    with pytest.raises(InvalidFormat, match="no recorded series"):
+        decode(whole.replace(b"RHYTHM", b"REPRESENTATIVE_BEAT"))
 
 
 def test_of_several_sets_the_fullest(leads: list[str], whole: bytes) -> None:
@@ -158,7 +160,8 @@ def test_what_is_no_voltage_is_left_out(leads: list[str], digits: np.ndarray) ->
                                        b'<increment value="-1"', b'<increment value="x"']),
         (b'unit="s"', [b"", b'unit="Hz"', b'unit="S"']),
         (b"<increment[^>]*>", [b""]),
-        (b'<scale value="[^"]*"', [b"<scale", b'<scale value="x"', b'<scale value="1e999"']),
+        (b'<scale value="[^"]*"', [b"<scale", b'<scale value="x"', b'<scale value="0"',
+                                   b'<scale value="1e999"']),
         (b"<origin[^>]*>", [b"", b'<origin value="0"/>', b'<origin unit="uV"/>',
                             b'<origin value="0" unit="s"/>']),
         (b"<digits>[^ ]*", [b"<digits>Zzyzx", b"<digits>1-2", b"<digits>1.2.3", b"<digits>nan",

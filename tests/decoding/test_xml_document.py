@@ -124,6 +124,7 @@ def test_a_dtd_is_not_fetched() -> None:
         (b"<a b='" + b"x" * 11_000_000 + b"'/>", PayloadTooLarge),
         (b"<!--" * 300_000, PayloadTooLarge),
         (b"<!---->" * 300_000 + b"<a/>", PayloadTooLarge),
+        (b"<a>" + b"&" * 1_000_000 + b"</a>", PayloadTooLarge),
         (b"<?" + b"?" * 1_000_000, EcgServeError),
         (b"<a>" + b"]]>" * 300_000, EcgServeError),
     ],
