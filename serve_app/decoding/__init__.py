@@ -71,7 +71,8 @@ def decode(
 
 def warm() -> None:
     """Import what decoders otherwise import with the first recording, but for the seldom-used."""
-    importlib.import_module("pydicom")
+    for library in ("lxml.etree", "pydicom"):
+        importlib.import_module(library)
 
 
 def decode_path(path: Path, hints: Hints = NO_HINTS, limits: Limits = DEFAULT_LIMITS) -> Recording:
