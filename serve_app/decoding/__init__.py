@@ -19,6 +19,7 @@ from serve_app.decoding.formats import (
     ZIP,
     Format,
     claimed_format,
+    covers,
     recognise,
     unrecognised,
 )
@@ -70,7 +71,8 @@ def decode(
 
 def warm() -> None:
     """Import what decoders otherwise import with the first recording, but for the seldom-used."""
-    importlib.import_module("pydicom")
+    for library in ("lxml.etree", "pydicom"):
+        importlib.import_module(library)
 
 
 def decode_path(path: Path, hints: Hints = NO_HINTS, limits: Limits = DEFAULT_LIMITS) -> Recording:
@@ -115,7 +117,7 @@ def _decode_files(files: Files, claimed: Format | None, hints: Hints, limits: Li
 def _identify(name: str, content: bytes, claimed: Format | None) -> Format:
     """What a file is by its content; a claim helps out only where the content says nothing."""
     found = WFDB if name and is_header(name, content) else recognise(content)
-    fits = found is claimed or (claimed is WFDB and found is ZIP)
+    fits = claimed is not None and found is not None and covers(claimed, found)
     if claimed is not None and not fits and (found is not None or claimed is ZIP):
         seems = f"looks like {found.title}" if found else "does not look like it"
         raise InvalidFormat(

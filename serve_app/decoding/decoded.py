@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from serve_app.decoding.derived_leads import derive_limb_leads
 from serve_app.decoding.units import Unit, to_mv
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import InvalidParameter, InvalidSignal, MissingParameter
@@ -16,6 +17,7 @@ __all__ = ["MAX_LEADS", "Decoded", "missing_parameter", "to_recording"]
 
 MAX_LEADS: Final = 256
 _FS_TOLERANCE: Final = 1e-3
+_INDEPENDENT: Final = frozenset(("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"))
 _MIN_FS_HZ, _MAX_FS_HZ = 1.0, 100_000.0
 _MAX_NAME_LENGTH: Final = 40
 _EXAMPLES: Final = {"fs_hz": "fs_hz=500", "units": "units=mV", "leads": "leads=I,II,V1"}
@@ -57,14 +59,25 @@ def to_recording(decoded: Decoded, hints: Hints, limits: Limits, sha256: str) ->
     if fs_hz is None or leads is None:
         needed = {"fs_hz": fs_hz, "leads": leads}
         raise missing_parameter(decoded.format, *[k for k, v in needed.items() if v is None])
+    signal, leads = _with_limb_leads(_millivolts(decoded, hints), leads)
     return make_recording(
-        _millivolts(decoded, hints),
+        signal,
         fs_hz=fs_hz,
         leads=leads,
         format=decoded.format,
         sha256=sha256,
         units_assumed=not decoded.units and hints.units is None,
     )
+
+
+def _with_limb_leads(
+    signal: npt.NDArray[Any], leads: tuple[str, ...]
+) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """All twelve leads, where a file holds the eight that determine them, in whatever format."""
+    names = tuple(standard_lead_name(name) for name in leads)
+    if not set(names) >= _INDEPENDENT:
+        return signal, leads
+    return derive_limb_leads(signal.astype(np.float32, copy=False), names)
 
 
 def missing_parameter(format_name: str, *names: str) -> MissingParameter:

@@ -4,17 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from serve_app.decoding.aecg import decode_aecg, looks_like_aecg
 from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.contec import decode_contec, looks_like_contec
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
+from serve_app.decoding.fhir import decode_fhir
+from serve_app.decoding.fhir_resources import looks_like_fhir
 from serve_app.decoding.json_body import decode_json, looks_like_json
+from serve_app.decoding.muse import decode_muse, looks_like_muse
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
+from serve_app.decoding.philips import decode_philips, looks_like_philips
 from serve_app.decoding.scp_ecg import decode_scp
 from serve_app.decoding.scp_sections import looks_like_scp
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.decoding.wfdb_header import looks_like_header
+from serve_app.decoding.xml_document import looks_like_xml, refuse_xml
 from serve_app.decoding.zip_archive import looks_like_zip
 from serve_app.errors import InvalidFormat, UnsupportedMediaType
 
@@ -25,6 +31,7 @@ __all__ = [
     "ZIP",
     "Format",
     "claimed_format",
+    "covers",
     "recognise",
     "unrecognised",
 ]
@@ -66,23 +73,27 @@ FORMATS: Final = (
     Format("contec", "a Contec recording", ("application/x-contec-ecg",),
            looks_like_contec, decode_contec),
     Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
+    Format("muse", "GE MUSE XML", (), looks_like_muse, decode_muse),
+    Format("philips", "Philips ECG XML", (), looks_like_philips, decode_philips),
+    Format("aecg", "HL7 aECG", (), looks_like_aecg, decode_aecg),
+    Format("fhir", "FHIR", ("application/fhir+json", "application/fhir+xml"),
+           looks_like_fhir, decode_fhir),
+    Format("xml", "XML", ("application/xml", "text/xml"), looks_like_xml, refuse_xml),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     WFDB,
     Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),
            looks_like_csv, decode_csv),
 )  # fmt: skip
 
+# What a Content-Type covers beside its own format.
+_COVERED: Final = {"wfdb": {"zip"}, "xml": {"muse", "philips", "aecg", "fhir"}, "json": {"fhir"}}
 _ANY: Final = ("application/octet-stream", "binary/octet-stream", "multipart/form-data", "")
 _BY_TYPE: Final = {kind: fmt for fmt in FORMATS for kind in fmt.content_types}
 CONTENT_TYPES: Final = ("application/octet-stream", *_BY_TYPE)
 _FOREIGN: Final = (
     *((b"%PDF", "a PDF document"), (b"\x89PNG", "a picture"), (b"\xff\xd8\xff", "a picture")),
     *((b"GIF8", "a picture"), (b"\x89HDF", "an HDF5 file"), (b"MATLAB 5", "a MATLAB file")),
-    *(
-        (b"<", "XML or HTML"),
-        (b"\xff\xfe<\0", "XML"),
-        (b"\x1f\x8b", "gzip; name it in Content-Encoding"),
-    ),
+    (b"\x1f\x8b", "gzip; name it in Content-Encoding"),
     (b"\x28\xb5\x2f\xfd", "zstd; name it in Content-Encoding"),
 )
 
@@ -102,6 +113,11 @@ def claimed_format(content_type: str) -> Format | None:
             hint=f"Use one of: {', '.join(CONTENT_TYPES)}; the first has the format recognised.",
         )
     return _BY_TYPE[kind]
+
+
+def covers(claimed: Format, found: Format) -> bool:
+    """Whether a body of one format may come under the name of the other."""
+    return found is claimed or found.name in _COVERED.get(claimed.name, ())
 
 
 def recognise(data: bytes) -> Format | None:
