@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding.decoded import Decoded
+from serve_app.decoding.lead_numbers import LEAD_NAMES
 from serve_app.decoding.units import Unit, electric_unit, to_mv
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
@@ -36,30 +37,6 @@ _DTYPES: Final = {
     (32, "UL"): "u4",
     (64, "SV"): "i8",
     (64, "UV"): "u8",
-}
-# Lead numbers of SCP-ECG (EN 1064), which ISO/IEEE 11073 (MDC) shares.
-_LEADS: Final[dict[int, str]] = {
-    1: "I",
-    2: "II",
-    61: "III",
-    62: "aVR",
-    63: "aVL",
-    64: "aVF",
-    65: "-aVR",
-    **{2 + n: f"V{n}" for n in range(1, 8)},
-    **{8 + n: f"V{n}R" for n in range(2, 8)},
-    16: "X",
-    17: "Y",
-    18: "Z",
-    19: "CC5",
-    20: "CM5",
-    66: "V8",
-    67: "V9",
-    68: "V8R",
-    69: "V9R",
-    70: "D",
-    71: "A",
-    72: "J",
 }
 _CODES: Final = {"SCPECG": re.compile(r"5\.6\.3-9-(\d+)"), "MDC": re.compile(r"2:(\d+)")}
 
@@ -219,8 +196,8 @@ def _lead(definition: "Dataset") -> str:
         code = str(sources[0].get("CodeValue") or "").strip()
         if scheme in _CODES and (match := _CODES[scheme].fullmatch(code)):
             number = int(match[1])
-            if number in _LEADS:
-                return _LEADS[number]
+            if number in LEAD_NAMES:
+                return LEAD_NAMES[number]
         texts.insert(0, str(sources[0].get("CodeMeaning") or ""))
     names = [_plain_name(text) for text in texts]
     return next((name for name in names if name in STANDARD_LEADS), next(filter(None, names), ""))

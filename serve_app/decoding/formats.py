@@ -8,6 +8,8 @@ from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
+from serve_app.decoding.edf import decode_edf, looks_like_bdf, looks_like_edf, open_edf
+from serve_app.decoding.ishne import decode_ishne, looks_like_ishne, open_ishne
 from serve_app.decoding.json_body import decode_json, looks_like_json
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
 from serve_app.decoding.upload import Hints, Limits
@@ -59,6 +61,12 @@ FORMATS: Final = (
     ZIP,
     Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy),
     Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
+    Format("edf", "EDF", ("application/edf", "application/x-edf"),
+           looks_like_edf, decode_edf, open_edf),
+    Format("bdf", "BDF", ("application/bdf", "application/x-bdf"),
+           looks_like_bdf, decode_edf, open_edf),
+    Format("ishne", "ISHNE", ("application/x-ishne", "application/ishne"),
+           looks_like_ishne, decode_ishne, open_ishne),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     WFDB,
     Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),
