@@ -11,6 +11,7 @@ from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
 from serve_app.decoding.edf import decode_edf, looks_like_bdf, looks_like_edf, open_edf
 from serve_app.decoding.ishne import decode_ishne, looks_like_ishne, open_ishne
 from serve_app.decoding.json_body import decode_json, looks_like_json
+from serve_app.decoding.mfer import decode_mfer, looks_like_mfer, open_mfer
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.decoding.wfdb_header import looks_like_header
@@ -67,6 +68,8 @@ FORMATS: Final = (
            looks_like_bdf, decode_edf, open_edf),
     Format("ishne", "ISHNE", ("application/x-ishne", "application/ishne"),
            looks_like_ishne, decode_ishne, open_ishne),
+    Format("mfer", "MFER", ("application/x-mfer", "application/mfer"),
+           looks_like_mfer, decode_mfer, open_mfer),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     WFDB,
     Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),

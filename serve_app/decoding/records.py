@@ -72,8 +72,10 @@ class Run:
         return self.position + self.records * self.channels[0].samples
 
 
-def open_runs(content: Content, runs: Sequence[Run], fs_hz: float, format_name: str) -> Blocks:
-    """Runs in the order of time, with the same channels, as one recording; gaps are NaN.
+def open_runs(
+    content: Content, runs: Sequence[Run], fs_hz: float | None, format_name: str
+) -> Blocks:
+    """Runs in the order of time, with the same leads, as one recording; gaps are NaN.
 
     The caller has checked that `content` holds them.
     """
