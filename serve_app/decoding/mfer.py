@@ -4,6 +4,7 @@ ISO/TS 11073-92001, since 2015 ISO 22077-1 (http://www.mfer.org/en/document.htm)
 describe the patient, times and events are stepped over.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,11 @@ _LEAD_CODES: Final = {
     **dict(enumerate(("NASA", "CB4", "CB5", "CB6"), 31)),
     **{4165 + n: f"ECG {n}" for n in range(1, 5)},
 }
+_START: Final = re.compile(
+    rb"\x40.MFR |\x01\x01[\0\x01](?:\x02\x03|\x03[\x04-\x20]|[\x04-\x06\x08][\x01-\x04]"
+    rb"|\x0b[\x03-\x06]|\x17[\x04-\x40])",
+    re.DOTALL,
+)
 _MAX_VALUE_BYTES: Final = 64
 _MAX_LAYOUTS: Final = 100
 
@@ -49,8 +55,8 @@ class _Layout:
 
 
 def looks_like_mfer(data: bytes) -> bool:
-    """Whether the preamble is there, which nearly all writers put first."""
-    return data[:1] == b"\x40" and data[2:6] == b"MFR "
+    """Whether the preamble is there, or the byte order and another element of a usual length."""
+    return _START.match(data) is not None
 
 
 def decode_mfer(data: bytes, hints: Hints, limits: Limits) -> Decoded:
@@ -77,6 +83,8 @@ def open_mfer(content: Content, limits: Limits) -> Blocks:
         InvalidSignal: No ECG among the channels, or no samples.
         PayloadTooLarge: Gaps of more samples than `limits` allow.
     """
+    if _START.match(content) is None:
+        raise InvalidFormat("This is no MFER file.")
     runs, fs_hz = _frames(content)
     if not runs or runs[-1].end == 0:
         raise InvalidSignal(
