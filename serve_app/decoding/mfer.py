@@ -33,7 +33,7 @@ _LEAD_CODES: Final = {
 }
 _START: Final = re.compile(
     rb"\x40.MFR |\x01\x01[\0\x01](?:\x02\x03|\x03[\x04-\x20]|[\x04-\x06\x08][\x01-\x04]"
-    rb"|\x0b[\x03-\x06]|\x17[\x04-\x40])",
+    rb"|\x0b[\x03-\x06]|[\x17\x81-\x88][\x01-\x7f])",
     re.DOTALL,
 )
 _MAX_VALUE_BYTES: Final = 64

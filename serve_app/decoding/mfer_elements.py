@@ -17,7 +17,7 @@ _END_OF_CONTENTS: Final = b"\0\0"
 _INDEFINITE: Final = 0x80
 _MAX_LENGTH_BYTES: Final = 4
 _MAX_CHANNEL_BYTES: Final = 2
-_MAX_ELEMENTS: Final = 300_000  # three days of frames of a second
+_MAX_ELEMENTS: Final = 200_000  # two days of frames of a second
 _NOT_BLANK: Final = re.compile(rb"[^\0]")
 
 

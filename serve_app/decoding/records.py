@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.units import Unit, to_mv
+from serve_app.errors import InvalidFormat
 
 __all__ = ["INT24", "Channel", "Run", "open_runs"]
 
 INT24: Final = "int24"  # little-endian, which NumPy has no type for
+_MAX_PIECES: Final = 200_000  # of all channels: two seconds to read
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,13 @@ def open_runs(
     """Runs in the order of time, with the same leads, as one recording; gaps are NaN.
 
     The caller has checked that `content` holds them.
+
+    Raises:
+        InvalidFormat: Far more runs than a recording has: each takes its time.
     """
     channels = runs[0].channels
+    if len(runs) * len(channels) > _MAX_PIECES:
+        raise InvalidFormat("The recording is in far more pieces than one has.")
     return Blocks(
         read=partial(_read, content, runs, [run.position for run in runs]),
         samples=runs[-1].end,
