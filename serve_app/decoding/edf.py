@@ -14,7 +14,7 @@ from typing import Final
 
 from serve_app.decoding.blocks import Blocks, Content, read_whole
 from serve_app.decoding.decoded import Decoded
-from serve_app.decoding.records import INT24, Channel, Run, open_runs
+from serve_app.decoding.records import INT24, Channel, Run, check_pieces, open_runs
 from serve_app.decoding.signal_names import is_other_signal, lead_of_label, says_ecg
 from serve_app.decoding.units import electric_unit
 from serve_app.decoding.upload import Hints, Limits
@@ -166,8 +166,9 @@ def _signals(text: str, count: int, sample_bytes: int) -> tuple[_Signal, ...]:
     """The signals' header, which holds each field of all signals before the next field."""
     columns, place = {}, 0
     for name, width in _FIELDS.items():
-        columns[name] = [text[place + i * width :][:width].strip(" \0") for i in range(count)]
-        place += count * width
+        end = place + count * width
+        columns[name] = [text[i : i + width].strip(" \0") for i in range(place, end, width)]
+        place = end
     signals, start = [], 0
     for i in range(count):
         samples = _integer(columns["samples"][i])
@@ -223,6 +224,7 @@ def _runs_in_time(content: Content, header: _Header, whole: Run, fs_hz: float) -
         # Times are rounded: a sample more or less is no gap.
         if position > end + 1 or not starts:
             starts.append((position, record))
+            check_pieces(len(starts) * len(whole.channels))
             end = position
         end += samples
     stops = [record for _, record in starts[1:]] + [header.records]
@@ -243,16 +245,18 @@ def _times_s(content: Content, header: _Header) -> Iterator[float]:
     clock = next((signal for signal in header.signals if signal.is_annotation), None)
     if clock is None or header.records > _MAX_RECORDS_WITH_TIMES:
         raise InvalidFormat("The discontinuous EDF file does not say when its records start.")
-    length, first_s = min(clock.samples * header.sample_bytes, _MAX_TIME_BYTES), 0.0
+    length = min(clock.samples * header.sample_bytes, _MAX_TIME_BYTES)
+    start, first_s = header.first_byte + clock.start, 0.0
     for record in range(header.records):
-        start = header.first_byte + record * header.record_bytes + clock.start
-        found = _TIME.match(content[start : start + length])
+        found = _TIME.match(content, start, start + length)
         if found is None:
             raise CorruptedData(
                 "A record of the discontinuous EDF file does not say when it starts."
             )
-        first_s = float(found[1]) if record == 0 else first_s
-        yield float(found[1]) - first_s
+        time_s = float(found[1])
+        first_s = time_s if record == 0 else first_s
+        yield time_s - first_s
+        start += header.record_bytes
 
 
 def _integer(text: str) -> int:

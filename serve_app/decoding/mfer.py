@@ -107,8 +107,8 @@ def _frames(content: Content) -> tuple[list[Run], float | None]:
             if said.changed or not layouts:
                 layouts.append(_layout(said))
                 said.changed = False
-            if layouts[-1].channels:
                 _check_agreement(layouts)
+            if layouts[-1].channels:
                 pointers.append(said.integer(Tag.POINTER))
                 pointed = _samples(said, layouts[-1], pointers[-1] - pointers[0])
                 runs.append(_run(said, layouts[-1], element, _place(runs, pointed)))
@@ -117,8 +117,9 @@ def _frames(content: Content) -> tuple[list[Run], float | None]:
 
 
 def _check_agreement(layouts: list[_Layout]) -> None:
-    first = next(layout for layout in layouts if layout.channels)
-    if not layouts[-1].agrees(first) or len(layouts) > _MAX_LAYOUTS:
+    """Frames of an ECG, whatever lies between them, must go on as they began."""
+    ecg = [layout for layout in (layouts[-1], *layouts) if layout.channels]
+    if len(layouts) > _MAX_LAYOUTS or (layouts[-1].channels and not ecg[1].agrees(ecg[0])):
         raise InvalidFormat(
             "Frames of the MFER file hold different leads or sampling rates.",
             hint="Send one recording at a time.",

@@ -17,7 +17,7 @@ from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.units import Unit, to_mv
 from serve_app.errors import InvalidFormat
 
-__all__ = ["INT24", "Channel", "Run", "open_runs"]
+__all__ = ["INT24", "Channel", "Run", "check_pieces", "open_runs"]
 
 INT24: Final = "int24"  # little-endian, which NumPy has no type for
 _MAX_PIECES: Final = 200_000  # of all channels: two seconds to read
@@ -74,6 +74,16 @@ class Run:
         return self.position + self.records * self.channels[0].samples
 
 
+def check_pieces(count: int) -> None:
+    """Refuse runs, times channels, that would take long to put together.
+
+    Raises:
+        InvalidFormat: Far more than a recording has.
+    """
+    if count > _MAX_PIECES:
+        raise InvalidFormat("The recording is in far more pieces than one has.")
+
+
 def open_runs(
     content: Content, runs: Sequence[Run], fs_hz: float | None, format_name: str
 ) -> Blocks:
@@ -82,11 +92,10 @@ def open_runs(
     The caller has checked that `content` holds them.
 
     Raises:
-        InvalidFormat: Far more runs than a recording has: each takes its time.
+        InvalidFormat: Far more runs than a recording has.
     """
     channels = runs[0].channels
-    if len(runs) * len(channels) > _MAX_PIECES:
-        raise InvalidFormat("The recording is in far more pieces than one has.")
+    check_pieces(len(runs) * len(channels))
     return Blocks(
         read=partial(_read, content, runs, [run.position for run in runs]),
         samples=runs[-1].end,

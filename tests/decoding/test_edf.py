@@ -295,6 +295,33 @@ def test_no_range(make: Make, field: str) -> None:
         decode(edited_signal(body, field, low))
 
 
+def test_thousands_of_signals() -> None:
+    fields = "".join(
+        value.ljust(width) * 9999
+        for value, width in zip(
+            ("ECG II", "", "mV", "-5", "5", "-9", "9", "", "1", ""),
+            (16, 80, 8, 8, 8, 8, 8, 80, 8, 32),
+            strict=True,
+        )
+    )
+    fixed = "0".ljust(184) + "2560000".ljust(52) + "1".ljust(8) + "1".ljust(8) + "9999"
+    with pytest.raises(InvalidSignal, match="9999 leads"):
+        decode((fixed + fields).encode() + bytes(2 * 9999))
+
+
+def test_a_million_pieces_are_refused_before_they_are_read(make: Make) -> None:
+    body = discontinuous(make, ["0", "5", "9"])
+    record = body[768 : 768 + (len(body) - 768) // 3]
+    clock = record[400:].rstrip(b"\0")
+    onsets = (
+        clock.replace(b"+0", b"+%d" % second).ljust(60, b"\0") for second in range(0, 500_000, 2)
+    )
+    samples = edited_signal(edited_signal(body, "samples", "1"), "samples", "30", 1)
+    header = edited(edited(samples[:768], RECORDS, "250000"), RECORD_S, "0.1")
+    with pytest.raises(InvalidFormat, match="pieces"):
+        decode(header + b"".join(b"\0\0" + onset for onset in onsets))
+
+
 def test_limits(make: Make) -> None:
     body = make(("ECG I", "mV", 200), ("ECG II", "mV", 200))
     assert decode(body, limits=Limits(max_samples=1200)).signal_mv.shape == (2, 600)

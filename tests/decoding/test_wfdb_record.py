@@ -52,6 +52,23 @@ def test_samples_equal_the_reference_reader(data_dir: Path, wfdb: ModuleType, na
     assert not decoded.units_assumed
 
 
+@pytest.mark.parametrize("kind", ["hr_fmt24", "hr_fmt32", "hr_fmt516"])
+def test_one_recording_in_several_storages(data_dir: Path, kind: str) -> None:
+    stored = decode_path(data_dir / f"derived/wfdb/00021{kind}.hea")
+    source = decode_path(data_dir / "twelve_lead/ptbxl/records500/00000/00021_hr.hea")
+    assert_array_equal(stored.signal_mv, source.signal_mv)
+    assert stored.leads == source.leads
+
+
+def test_dates_that_the_reference_reader_refuses(data_dir: Path, wfdb: ModuleType) -> None:
+    """ISO dates in the header: the samples are those that a header without its date gives."""
+    path = data_dir / "rhythm_1lead/cinc2017/A00004.hea"
+    with pytest.raises(Exception, match=r"."):
+        wfdb.rdrecord(str(path.with_suffix("")))
+    stored = np.frombuffer(path.with_suffix(".mat").read_bytes(), "<i2", offset=24)
+    assert_array_equal(decode_path(path).signal_mv, [(stored / 1000).astype(np.float32)])
+
+
 def test_every_public_record_decodes(data_dir: Path) -> None:
     paths = sorted(data_dir.glob("rhythm_1lead/cinc2017/*.hea"))
     paths += sorted(data_dir.glob("twelve_lead/cinc2021/*.hea"))
@@ -78,8 +95,9 @@ def test_pressures_and_monitors_other_signals_are_left_out(data_dir: Path) -> No
     assert decoded.signal_mv.shape == (3, 8000)
 
 
-def test_leads_of_different_rates_are_averaged(data_dir: Path, wfdb: ModuleType) -> None:
-    path = data_dir / "formats/wfdb/test01_00s_frame"
+@pytest.mark.parametrize("name", ["test01_00s_frame", "test01_00s_skewframe"])
+def test_leads_of_different_rates_are_averaged(data_dir: Path, wfdb: ModuleType, name: str) -> None:
+    path = data_dir / "formats/wfdb" / name
     reference = wfdb.rdrecord(str(path))
     assert_array_equal(
         decode_path(path.with_suffix(".hea")).signal_mv, reference.p_signal.T.astype(np.float32)
