@@ -4,7 +4,6 @@ Only the waveform and the object's class are read; a patient's attributes are sk
 """
 
 import re
-import zlib
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -14,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding.decoded import Decoded
+from serve_app.decoding.dicom_deflated import inflated
 from serve_app.decoding.lead_numbers import LEAD_NAMES
 from serve_app.decoding.units import Unit, electric_unit, to_mv
 from serve_app.decoding.upload import Hints, Limits
-from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal, PayloadTooLarge
+from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
 from serve_app.recording import STANDARD_LEADS, standard_lead_name
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ __all__ = ["decode_dicom", "looks_like_dicom"]
 
 _WAVEFORM_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9."
 _MAX_PIECES: Final = 50_000
-_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
-_LONG_VRS: Final = {b"OB", b"OW", b"UN", b"SQ", b"UT"}  # their length is of four bytes, not two
 _NEAR_THE_END: Final = 0.9
 _DTYPES: Final = {
     (8, "SB"): "i1",
@@ -90,14 +88,8 @@ def decode_dicom(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     del hints  # they are applied to what this returns
     if not looks_like_dicom(data):
         raise InvalidFormat("This is no DICOM file.")
-    dataset, waveforms = _read(_inflated(data, limits))
-    groups = [(group, channels) for group in waveforms if (channels := _ecg_channels(group))]
-    if not groups:
-        raise InvalidSignal(
-            "No channel of the DICOM object is an ECG in volts.",
-            hint="Send an object with ECG channels and their sensitivity.",
-        )
-    group, channels = max(groups, key=lambda pair: _preference(pair[0]))
+    dataset, waveforms = _read(inflated(data, limits))
+    group, channels = _ecg_group(waveforms)
     stored = _stored_samples(group, limits, big_endian=dataset.original_encoding[1] is False)
     return Decoded(
         np.stack([_millivolts(stored[channel.index], channel, group) for channel in channels]),
@@ -106,40 +98,6 @@ def decode_dicom(data: bytes, hints: Hints, limits: Limits) -> Decoded:
         frozenset(channel.unit for channel in channels),
         "dicom",
     )
-
-
-def _inflated(data: bytes, limits: Limits) -> bytes:
-    """The dataset of a deflated file, else the file; pydicom would inflate without a limit."""
-    if _DEFLATED not in data:
-        return data
-    start, transfer_syntax = _end_of_file_meta(data)
-    if transfer_syntax != _DEFLATED:
-        return data
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        dataset = stream.decompress(data[start:], limits.max_unpacked_bytes)
-    except zlib.error:
-        raise CorruptedData("The deflated DICOM dataset is damaged.") from None
-    if not stream.eof:
-        if len(dataset) < limits.max_unpacked_bytes:
-            raise CorruptedData("The deflated DICOM dataset is cut short.")
-        raise PayloadTooLarge(
-            f"The DICOM dataset inflates to more than {limits.max_unpacked_bytes} bytes."
-        )
-    return dataset
-
-
-def _end_of_file_meta(data: bytes) -> tuple[int, bytes]:
-    """Where the dataset starts, and the transfer syntax, from the elements of group 2."""
-    place, transfer_syntax = 132 if data[128:132] == b"DICM" else 0, b""
-    while data[place : place + 2] == b"\x02\x00":
-        value, length = place + 8, int.from_bytes(data[place + 6 : place + 8], "little")
-        if data[place + 4 : place + 6] in _LONG_VRS:
-            value, length = place + 12, int.from_bytes(data[place + 8 : place + 12], "little")
-        if data[place + 2 : place + 4] == b"\x10\x00":
-            transfer_syntax = data[value : value + length].rstrip(b" \0")
-        place = value + length
-    return place, transfer_syntax
 
 
 @cache
@@ -193,6 +151,18 @@ def _preference(group: "Dataset") -> tuple[bool, bool, int]:
     original = str(group.get("WaveformOriginality", "")).upper() == "ORIGINAL"
     rhythm = "RHYTHM" in str(group.get("MultiplexGroupLabel", "")).upper()
     return original, rhythm, int(group.get("NumberOfWaveformSamples") or 0)
+
+
+def _ecg_group(waveforms: "list[Dataset]") -> "tuple[Dataset, list[_Channel]]":
+    """The multiplex group to read, of those with an ECG, and its channels that are one."""
+    for group in sorted(waveforms, key=_preference, reverse=True):
+        channels = _ecg_channels(group)
+        if channels:
+            return group, channels
+    raise InvalidSignal(
+        "No channel of the DICOM object is an ECG in volts.",
+        hint="Send an object with ECG channels and their sensitivity.",
+    )
 
 
 def _ecg_channels(group: "Dataset") -> list[_Channel]:

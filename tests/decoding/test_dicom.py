@@ -270,6 +270,23 @@ def test_deflated_damage(dicom_bytes: bytes) -> None:
             decode(deflated[:start] + content)
 
 
+def test_what_pydicom_would_inflate_is_never_left_to_it(dicom_bytes: bytes) -> None:
+    """A meta group that can be read in two ways, and a deflated file inside a deflated one."""
+    deflated = encoded(dicom_bytes, DeflatedExplicitVRLittleEndian)
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    content = bomb.compress(bytes(64 << 20)) + bomb.flush()
+    head = deflated[: len(deflated) - len(_deflated_part(deflated))]
+    odd = b"\x02\0\x02\x01OD\0\0\x04\0\0\0" + bytes(4)
+    inner = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    nested = head + inner.compress(head + content) + inner.flush()
+    tracemalloc.start()
+    for body in (head[:144] + odd + head[144:] + content, nested):
+        with pytest.raises((CorruptedData, InvalidFormat)):
+            decode(body, limits=Limits(max_unpacked_bytes=1 << 20))
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
 def _deflated_part(deflated: bytes) -> bytes:
     """What follows the file's meta group."""
     return deflated[144 + int.from_bytes(deflated[140:144], "little") :]
