@@ -11,13 +11,13 @@ __all__ = ["is_other_signal", "lead_of_label", "says_ecg"]
 _OTHER_SIGNALS: Final = {
     *("abp", "art", "bp", "co2", "cvp", "eeg", "emg", "eog", "icp", "pap", "pleth", "ppg", "resp"),
     *("ecog", "seeg", "meg", "status", "marker", "event", "trigger", "spo2", "sao2", "snore"),
-    *("thor", "thorax", "abdo", "abdomen", "chest", "flow", "airflow", "chin", "leg", "temp"),
+    *("thor", "thorax", "abdo", "abdomen", "flow", "airflow", "chin", "temp"),
 }
 _EEG_ELECTRODE: Final = re.compile(r"(?:fp|af|f|ft|fc|t|tp|c|cp|p|po|o|a|m)(?:\d{1,2}|z)")
 _ECG: Final = re.compile(
-    r"(?:ecg|ekg)(?![a-z])|(?:lead|mdc_ecg)(?![a-z])|ml?[i]{1,3}\b|mcl\d|v\dr?\b"
+    r".*(?<![a-z])(?:ecg|ekg)|lead(?![a-z])|mdc_ecg|mli{1,3}\b|mcl\d|c[bcm]\d\b|v\dr?\b"
 )
-_PREFIX: Final = re.compile(r"(?:ecg|ekg)(?:[\s_:.-]+lead)?[\s_:.-]+(?=.*[a-z])", re.IGNORECASE)
+_PREFIX: Final = re.compile(r"\A(?:ecg|ekg)(?:[\s_:.-]+lead)?[\s_:.-]+(?=.*[a-z])", re.IGNORECASE)
 # Einthoven's leads by their electrodes.
 _BY_ELECTRODES: Final = {"la-ra": "I", "ll-ra": "II", "ll-la": "III"}
 
@@ -29,12 +29,12 @@ def is_other_signal(name: str) -> bool:
 
 
 def says_ecg(label: str) -> bool:
-    """Whether a label says that the signal is an ECG: ``"ECG II"``, ``"EKG"``, ``"V5"``."""
+    """Whether a label says that a signal is an ECG: ``"ECG II"``, ``"EEG EKG1-REF"``, ``"V5"``."""
     folded = label.strip().casefold()
     return _ECG.match(folded) is not None or lead_of_label(label) in STANDARD_LEADS
 
 
 def lead_of_label(label: str) -> str:
     """``"ECG MLII"`` -> ``"MLII"``, ``"EKG LA-RA"`` -> ``"I"``; ``"ECG"`` and ``"ECG 1"`` stay."""
-    name = _PREFIX.sub("", label.strip(), count=1) if _PREFIX.match(label.strip()) else label
-    return standard_lead_name(_BY_ELECTRODES.get(name.strip().casefold(), name))
+    name = _PREFIX.sub("", label.strip())
+    return standard_lead_name(_BY_ELECTRODES.get(name.casefold(), name))
