@@ -104,6 +104,13 @@ def test_units(make: Make, unit: str, factor: float) -> None:
     assert not decoded.units_assumed
 
 
+def test_the_micro_sign_of_latin_1(make: Make) -> None:
+    body = make(("ECG II", "uV", 200))
+    signed = body.replace(b"uV      ", b"\xb5V      ")
+    assert_array_equal(decode(signed).signal_mv, decode(body).signal_mv)
+    assert not decode(signed).units_assumed
+
+
 def test_a_file_without_units_takes_a_hint(make: Make) -> None:
     body = make(("ECG II", "", 200))
     assert decode(body).units_assumed
