@@ -118,8 +118,8 @@ def _frames(content: Content) -> tuple[list[Run], float | None]:
 
 def _check_agreement(layouts: list[_Layout]) -> None:
     """Frames of an ECG, whatever lies between them, must go on as they began."""
-    ecg = [layout for layout in (layouts[-1], *layouts) if layout.channels]
-    if len(layouts) > _MAX_LAYOUTS or (layouts[-1].channels and not ecg[1].agrees(ecg[0])):
+    ecg = [layout for layout in layouts if layout.channels]
+    if len(layouts) > _MAX_LAYOUTS or (ecg and not ecg[-1].agrees(ecg[0])):
         raise InvalidFormat(
             "Frames of the MFER file hold different leads or sampling rates.",
             hint="Send one recording at a time.",
@@ -196,7 +196,7 @@ def _scale(sensitivity: tuple[int, int, int] | None) -> tuple[float, Unit | None
 
 def _run(said: Definitions, layout: _Layout, frame: Element, position: int) -> Run:
     held = (frame.stop - frame.start) // layout.record_bytes
-    records = said.integer(Tag.SEQUENCES) or said.integer(Tag.SEQUENCES, 0) or held
+    records = said.integer(Tag.SEQUENCES, 0) or held
     if records > held:
         raise CorruptedData(f"An MFER frame is cut short: {held} of {records} sequences.")
     return Run(position, frame.start, records, layout.record_bytes, layout.channels)

@@ -13,6 +13,7 @@ __all__ = ["Definitions", "Tag"]
 _MAX_INTEGER_BYTES: Final = 4
 _DTYPES: Final = ("i2", "u2", "i4", "u1", "u2", "i1", "u4", "f4", "f8")
 _HERTZ, _SECONDS = 0, 1
+_MAX_FS_HZ: Final = 1e6
 
 
 class Tag:
@@ -83,18 +84,14 @@ class Definitions:
         number = self.integer(Tag.DATA_TYPE, channel)
         if number >= len(_DTYPES):
             raise InvalidFormat(f"MFER samples of data type {number} are not read here.")
-        return number, np.dtype(_DTYPES[number]).newbyteorder(
-            "<" if self.order == "little" else ">"
-        )
+        return number, np.dtype(_DTYPES[number]).newbyteorder(self.order)
 
     def stored(self, tag: int, channel: int, dtype: npt.DTypeLike) -> float | None:
-        """A value in the form of the channel's samples."""
+        """A value in the form of the channel's samples; None where it is said for another form."""
         value = self.value(tag, channel)
-        return (
-            float(np.frombuffer(value, dtype)[0])
-            if len(value) == np.dtype(dtype).itemsize
-            else None
-        )
+        if len(value) != np.dtype(dtype).itemsize:
+            return None
+        return float(np.frombuffer(value, dtype)[0])
 
     def scaled(self, tag: int, channel: int | None = None) -> tuple[int, int, int] | None:
         """Unit, exponent of ten and mantissa; None where nothing is said."""
@@ -114,4 +111,7 @@ class Definitions:
         unit, exponent, mantissa = scaled
         if unit not in {_HERTZ, _SECONDS} or mantissa <= 0:
             raise InvalidFormat("An MFER channel is not sampled in time.")
-        return mantissa * 10.0**exponent if unit == _HERTZ else 10.0**-exponent / mantissa
+        fs_hz = mantissa * 10.0**exponent if unit == _HERTZ else 10.0**-exponent / mantissa
+        if not 1 / _MAX_FS_HZ <= fs_hz <= _MAX_FS_HZ:
+            raise InvalidFormat("An MFER channel has an impossible sampling rate.")
+        return fs_hz

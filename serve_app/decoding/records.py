@@ -4,7 +4,7 @@ EDF calls them data records, MFER sequences; ISHNE's hold a sample of each lead.
 are asked for are touched, so a file can be mapped instead of read.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -112,9 +112,8 @@ def _read(
 ) -> npt.NDArray[np.float32]:
     """``(leads, stop - start)`` in millivolts."""
     signal = np.full((len(runs[0].channels), stop - start), np.nan, np.float32)
-    for run in runs[max(bisect_right(positions, start) - 1, 0) :]:
-        if run.position >= stop:
-            break
+    reached = max(bisect_right(positions, start) - 1, 0)
+    for run in (runs[i] for i in range(reached, bisect_left(positions, stop))):
         first, last = max(start, run.position), min(stop, run.end)
         for begin in range(first, last, _AT_ONCE):
             end = min(begin + _AT_ONCE, last)
@@ -129,17 +128,20 @@ def _stored(
 ) -> npt.NDArray[Any]:
     """Samples `start` to `stop` of the run, as they are stored."""
     first = start // channel.samples
-    count = -(-stop // channel.samples) - first
+    records = -(-stop // channel.samples) - first
+    skipped, samples = start - first * channel.samples, channel.samples
     place = run.first_byte + first * run.record_bytes + channel.start
-    size = (count, channel.samples)
+    itemsize = 3 if channel.dtype == INT24 else np.dtype(channel.dtype).itemsize
+    if records == 1:
+        # Of a long record no more than what is asked for.
+        place, samples, skipped = place + skipped * itemsize, stop - start, 0
+    shape, strides = (records, samples), (run.record_bytes, itemsize)
     if channel.dtype == INT24:
-        octets = np.ndarray((*size, 3), np.uint8, content, place, (run.record_bytes, 3, 1))
-        samples = _int24(octets).reshape(-1)
+        octets = np.ndarray((*shape, 3), np.uint8, content, place, (*strides, 1))
+        stored: npt.NDArray[Any] = _int24(octets)
     else:
-        dtype = np.dtype(channel.dtype)
-        strides = (run.record_bytes, dtype.itemsize)
-        samples = np.ndarray(size, dtype, content, place, strides).reshape(-1)
-    return samples[start - first * channel.samples : stop - first * channel.samples]
+        stored = np.ndarray(shape, channel.dtype, content, place, strides)
+    return stored.reshape(-1)[skipped : skipped + stop - start]
 
 
 def _int24(octets: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:

@@ -264,6 +264,22 @@ def test_a_day_is_read_a_stretch_at_a_time(make: Make, tmp_path: Path) -> None:
     assert peak_bytes < 100_000
 
 
+@pytest.mark.parametrize("kind", [edfio.Edf, edfio.Bdf])
+def test_of_a_long_record_no_more_is_read_than_asked_for(make: Make, kind: type) -> None:
+    samples, sample_bytes = 3_000_000, 2 if kind is edfio.Edf else 3
+    body = make(("ECG II", "mV", 200), kind=kind)
+    header = edited(edited(body, RECORDS, "1"), RECORD_S, str(samples // 200))
+    header = edited_signal(header, "samples", str(samples))[:512]
+    content = header + body[512:] + bytes(sample_bytes * (samples - 600))
+    blocks = open_edf(content, DEFAULT_LIMITS)
+    tracemalloc.start()
+    stretch = blocks.read(17, 500)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert_array_equal(stretch, decode(body).signal_mv[:, 17:500])
+    assert peak_bytes < 100_000
+
+
 def test_a_recording_that_was_going_on(make: Make) -> None:
     body = make(("ECG II", "mV", 200))
     assert_array_equal(decode(edited(body, RECORDS, "-1")).signal_mv, decode(body).signal_mv)
