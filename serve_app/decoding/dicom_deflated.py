@@ -6,9 +6,9 @@ from typing import Final
 from serve_app.decoding.upload import Limits
 from serve_app.errors import CorruptedData, PayloadTooLarge
 
-__all__ = ["inflated"]
+__all__ = ["DEFLATED", "inflated"]
 
-_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _UNKNOWN: Final = b"1.2.840.10008.1.2.1.xx"
 _LONG_VRS: Final = {b"OB", b"OW", b"UN", b"SQ", b"UT"}  # their length is of four bytes, not two
 
@@ -23,12 +23,12 @@ def inflated(data: bytes, limits: Limits) -> bytes:
         CorruptedData: Cut short or damaged.
         PayloadTooLarge: More bytes than `limits` allow.
     """
-    if _DEFLATED not in data:
+    if DEFLATED not in data:
         return data
     start, transfer_syntax = _end_of_file_meta(data)
-    if transfer_syntax == _DEFLATED:
+    if transfer_syntax == DEFLATED:
         data = _inflate(data[start:], limits.max_unpacked_bytes)
-    return data.replace(_DEFLATED, _UNKNOWN)
+    return data.replace(DEFLATED, _UNKNOWN)
 
 
 def _inflate(content: bytes, max_bytes: int) -> bytes:
