@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding.decoded import Decoded
+from serve_app.decoding.dicom_deflated import inflated
 from serve_app.decoding.lead_numbers import LEAD_NAMES
 from serve_app.decoding.units import Unit, electric_unit, to_mv
 from serve_app.decoding.upload import Hints, Limits
@@ -26,7 +27,6 @@ __all__ = ["decode_dicom", "looks_like_dicom"]
 
 _WAVEFORM_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9."
 _MAX_PIECES: Final = 50_000
-_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _NEAR_THE_END: Final = 0.9
 _DTYPES: Final = {
     (8, "SB"): "i1",
@@ -88,19 +88,8 @@ def decode_dicom(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     del hints  # they are applied to what this returns
     if not looks_like_dicom(data):
         raise InvalidFormat("This is no DICOM file.")
-    if _DEFLATED in data:
-        # pydicom would inflate it without a limit.
-        raise InvalidFormat(
-            "Deflated DICOM is not read here.", hint="Send Explicit VR Little Endian."
-        )
-    dataset, waveforms = _read(data)
-    groups = [(group, channels) for group in waveforms if (channels := _ecg_channels(group))]
-    if not groups:
-        raise InvalidSignal(
-            "No channel of the DICOM object is an ECG in volts.",
-            hint="Send an object with ECG channels and their sensitivity.",
-        )
-    group, channels = max(groups, key=lambda pair: _preference(pair[0]))
+    dataset, waveforms = _read(inflated(data, limits))
+    group, channels = _ecg_group(waveforms)
     stored = _stored_samples(group, limits, big_endian=dataset.original_encoding[1] is False)
     return Decoded(
         np.stack([_millivolts(stored[channel.index], channel, group) for channel in channels]),
@@ -162,6 +151,18 @@ def _preference(group: "Dataset") -> tuple[bool, bool, int]:
     original = str(group.get("WaveformOriginality", "")).upper() == "ORIGINAL"
     rhythm = "RHYTHM" in str(group.get("MultiplexGroupLabel", "")).upper()
     return original, rhythm, int(group.get("NumberOfWaveformSamples") or 0)
+
+
+def _ecg_group(waveforms: "list[Dataset]") -> "tuple[Dataset, list[_Channel]]":
+    """The multiplex group to read, of those with an ECG, and its channels that are one."""
+    for group in sorted(waveforms, key=_preference, reverse=True):
+        channels = _ecg_channels(group)
+        if channels:
+            return group, channels
+    raise InvalidSignal(
+        "No channel of the DICOM object is an ECG in volts.",
+        hint="Send an object with ECG channels and their sensitivity.",
+    )
 
 
 def _ecg_channels(group: "Dataset") -> list[_Channel]:

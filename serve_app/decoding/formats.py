@@ -10,9 +10,12 @@ from serve_app.decoding.contec import decode_contec, looks_like_contec
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
+from serve_app.decoding.edf import decode_edf, looks_like_bdf, looks_like_edf, open_edf
 from serve_app.decoding.fhir import decode_fhir
 from serve_app.decoding.fhir_resources import looks_like_fhir
+from serve_app.decoding.ishne import decode_ishne, looks_like_ishne, open_ishne
 from serve_app.decoding.json_body import decode_json, looks_like_json
+from serve_app.decoding.mfer import decode_mfer, looks_like_mfer, open_mfer
 from serve_app.decoding.muse import decode_muse, looks_like_muse
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
 from serve_app.decoding.philips import decode_philips, looks_like_philips
@@ -79,6 +82,14 @@ FORMATS: Final = (
     Format("fhir", "FHIR", ("application/fhir+json", "application/fhir+xml"),
            looks_like_fhir, decode_fhir),
     Format("xml", "XML", ("application/xml", "text/xml"), looks_like_xml, refuse_xml),
+    Format("edf", "EDF", ("application/edf", "application/x-edf"),
+           looks_like_edf, decode_edf, open_edf),
+    Format("bdf", "BDF", ("application/bdf", "application/x-bdf"),
+           looks_like_bdf, decode_edf, open_edf),
+    Format("ishne", "ISHNE", ("application/x-ishne", "application/ishne"),
+           looks_like_ishne, decode_ishne, open_ishne),
+    Format("mfer", "MFER", ("application/x-mfer", "application/mfer"),
+           looks_like_mfer, decode_mfer, open_mfer),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     WFDB,
     Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),

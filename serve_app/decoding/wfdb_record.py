@@ -1,13 +1,12 @@
 """WFDB records: a header and the files it names, in one segment or many."""
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding.decoded import Decoded
+from serve_app.decoding.signal_names import is_other_signal
 from serve_app.decoding.units import Unit, electric_unit, to_mv
 from serve_app.decoding.upload import Files, Limits, base_name
 from serve_app.decoding.wfdb_header import Header, SignalLine, looks_like_header, parse_header
@@ -15,11 +14,6 @@ from serve_app.decoding.wfdb_samples import frame_count, read_signals
 from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
 
 __all__ = ["decode_wfdb", "is_header"]
-
-# Monitors' and sleep laboratories' other signals, often without a unit, which would mean mV.
-_OTHER_SIGNALS: Final = {
-    *("abp", "art", "bp", "co2", "cvp", "eeg", "emg", "eog", "icp", "pap", "pleth", "ppg", "resp"),
-}
 
 
 @dataclass(frozen=True)
@@ -118,8 +112,7 @@ def _layout(header: Header) -> _Layout:
 
 def _ecg_unit(signal: SignalLine) -> Unit | None:
     """The signal's unit; None for another quantity, by its unit or its name."""
-    words = re.split(r"[^a-z0-9]+", signal.name.casefold(), maxsplit=1)
-    return None if words[0] in _OTHER_SIGNALS else electric_unit(signal.units)
+    return None if is_other_signal(signal.name) else electric_unit(signal.units)
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:

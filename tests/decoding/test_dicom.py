@@ -1,6 +1,9 @@
 """DICOM waveforms: the rhythm, in millivolts, and nothing of the patient."""
 
+import copy
 import io
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,19 @@ import pydicom
 import pytest
 from numpy.testing import assert_array_equal
 from pydicom.data import get_testdata_file
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    AmbulatoryECGWaveformStorage,
+    CardiacElectrophysiologyWaveformStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    General32bitECGWaveformStorage,
+    GeneralECGWaveformStorage,
+    HemodynamicWaveformStorage,
+    ImplicitVRLittleEndian,
+    TwelveLeadECGWaveformStorage,
+)
 
 from serve_app.decoding import Hints, Limits, Upload, decode, decode_path
 from serve_app.errors import (
@@ -57,6 +72,10 @@ def test_public_files(data_dir: Path) -> None:
     assert_array_equal(general.signal_mv, record.signal_mv[:, :10800])
     ambulatory = decode_path(data_dir / "derived/dicom/ambulatory_ecg_mitdb208.dcm")
     assert (ambulatory.leads, ambulatory.fs_hz) == (("V1", "MLII"), 360)
+    record = decode_path(data_dir / "beats/mitdb/208.hea")
+    assert_array_equal(ambulatory.signal_mv, record.signal_mv[:, : 60 * 360])
+    mortara = decode_path(data_dir / "formats/dicom/waveform_ecg_mortara_12lead.dcm")
+    assert (mortara.leads, mortara.fs_hz) == (STANDARD_LEADS, 1000)
 
 
 def test_averaged_beat_is_never_taken_for_the_rhythm(dicom_bytes: bytes, edited: Edit) -> None:
@@ -184,13 +203,148 @@ def test_cut_short(dicom_bytes: bytes) -> None:
             decode(dicom_bytes[:length])
 
 
-def test_deflated_is_refused_before_it_is_inflated(dicom_bytes: bytes) -> None:
-    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes))
-    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+def encoded(data: bytes, transfer_syntax: UID, *, undefined: bool = False) -> bytes:
+    """The recording as pydicom's own writer encodes it; `undefined`: lengths of sequences."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    little_endian = transfer_syntax != ExplicitVRBigEndian
+    for group in dataset.WaveformSequence:
+        if not little_endian:
+            group.WaveformData = np.frombuffer(group.WaveformData, "<i2").byteswap().tobytes()
+    _set_lengths(dataset, undefined=undefined)
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax
     stream = io.BytesIO()
-    dataset.save_as(stream)
-    with pytest.raises(InvalidFormat, match="Deflated"):
-        decode(stream.getvalue())
+    pydicom.dcmwrite(
+        stream,
+        dataset,
+        implicit_vr=transfer_syntax == ImplicitVRLittleEndian,
+        little_endian=little_endian,
+        force_encoding=True,
+    )
+    return stream.getvalue()
+
+
+def _set_lengths(dataset: pydicom.Dataset, *, undefined: bool) -> None:
+    for element in dataset:
+        if element.VR == "SQ":
+            element.is_undefined_length = undefined
+            for item in element.value:
+                item.is_undefined_length_sequence_item = undefined
+                _set_lengths(item, undefined=undefined)
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize(
+    "transfer_syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+    ],
+)
+def test_every_transfer_syntax(dicom_bytes: bytes, transfer_syntax: UID, undefined: bool) -> None:
+    decoded = decode(encoded(dicom_bytes, transfer_syntax, undefined=undefined))
+    expected = decode(dicom_bytes)
+    assert_array_equal(decoded.signal_mv, expected.signal_mv)
+    assert decoded.leads == expected.leads
+
+
+def test_deflated_beyond_the_limit(dicom_bytes: bytes) -> None:
+    deflated = encoded(dicom_bytes, DeflatedExplicitVRLittleEndian)
+    start = len(deflated) - len(_deflated_part(deflated))
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    content = deflated[:start] + bomb.compress(bytes(64 << 20)) + bomb.flush()
+    tracemalloc.start()
+    with pytest.raises(PayloadTooLarge):
+        decode(content, limits=Limits(max_unpacked_bytes=1 << 20))
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_deflated_damage(dicom_bytes: bytes) -> None:
+    deflated = encoded(dicom_bytes, DeflatedExplicitVRLittleEndian)
+    part = _deflated_part(deflated)
+    start = len(deflated) - len(part)
+    for content in (part[:-100], part[: len(part) // 2], b"", b"\xff" * 100, part[1:]):
+        with pytest.raises((CorruptedData, InvalidFormat)):
+            decode(deflated[:start] + content)
+
+
+def test_what_pydicom_would_inflate_is_never_left_to_it(dicom_bytes: bytes) -> None:
+    """A meta group that can be read in two ways, and a deflated file inside a deflated one."""
+    deflated = encoded(dicom_bytes, DeflatedExplicitVRLittleEndian)
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    content = bomb.compress(bytes(64 << 20)) + bomb.flush()
+    head = deflated[: len(deflated) - len(_deflated_part(deflated))]
+    odd = b"\x02\0\x02\x01OD\0\0\x04\0\0\0" + bytes(4)
+    inner = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    nested = head + inner.compress(head + content) + inner.flush()
+    tracemalloc.start()
+    for body in (head[:144] + odd + head[144:] + content, nested):
+        with pytest.raises((CorruptedData, InvalidFormat)):
+            decode(body, limits=Limits(max_unpacked_bytes=1 << 20))
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def _deflated_part(deflated: bytes) -> bytes:
+    """What follows the file's meta group."""
+    return deflated[144 + int.from_bytes(deflated[140:144], "little") :]
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        *(TwelveLeadECGWaveformStorage, GeneralECGWaveformStorage, General32bitECGWaveformStorage),
+        *(AmbulatoryECGWaveformStorage, HemodynamicWaveformStorage),
+        CardiacElectrophysiologyWaveformStorage,
+    ],
+)  # fmt: skip
+def test_every_class_with_an_ecg(edited: Edit, dicom_bytes: bytes, sop_class: UID) -> None:
+    def set_class(dataset: pydicom.Dataset) -> None:
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
+
+    assert_array_equal(decode(edited(set_class)).signal_mv, decode(dicom_bytes).signal_mv)
+
+
+def test_an_ecg_beside_pressures(edited: Edit, dicom_bytes: bytes) -> None:
+    """As catheter laboratories store it: the ECG is a slower group, or some of the channels."""
+
+    def press(dataset: pydicom.Dataset) -> None:
+        pressures = copy.deepcopy(dataset.WaveformSequence[0])
+        pressures.SamplingFrequency = "2000"
+        for channel in pressures.ChannelDefinitionSequence:
+            channel.ChannelSensitivityUnitsSequence[0].CodeValue = "mm[Hg]"
+        channels = dataset.WaveformSequence[0].ChannelDefinitionSequence
+        for channel in channels[2:]:
+            channel.ChannelSensitivityUnitsSequence[0].CodeValue = "mm[Hg]"
+        dataset.WaveformSequence.insert(0, pressures)
+
+    decoded, expected = decode(edited(press)), decode(dicom_bytes)
+    assert (decoded.leads, decoded.fs_hz) == (("I", "II"), 1000)
+    assert_array_equal(decoded.signal_mv, expected.signal_mv[:2])
+
+
+@pytest.mark.parametrize(
+    ("bits", "interpretation", "dtype", "zero"),
+    [(8, "SB", "i1", 0), (8, "UB", "u1", 128), (16, "US", "<u2", 32768), (32, "SL", "<i4", 0),
+     (32, "UL", "<u4", 2**31), (64, "SV", "<i8", 0)],
+)  # fmt: skip
+def test_kinds_of_samples(
+    edited: Edit, bits: int, interpretation: str, dtype: str, zero: int
+) -> None:
+    counts = np.arange(-100, 100)
+
+    def store(dataset: pydicom.Dataset) -> None:
+        group = dataset.WaveformSequence[0]
+        group.WaveformBitsAllocated, group.WaveformSampleInterpretation = bits, interpretation
+        group.ChannelDefinitionSequence = group.ChannelDefinitionSequence[:1]
+        channel = group.ChannelDefinitionSequence[0]
+        channel.ChannelSensitivity, channel.ChannelBaseline = "2", str(-2 * zero)
+        group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = 1, 200
+        group.WaveformData = (counts + zero).astype(dtype).tobytes()
+
+    np.testing.assert_allclose(decode(edited(store)).signal_mv, [counts * 2e-3], rtol=1e-6)
 
 
 def test_patient_never_shows(dicom_bytes: bytes, edited: Edit) -> None:

@@ -1,12 +1,14 @@
 """Recognising: content first, and what the client says must agree."""
 
 import hashlib
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from serve_app.decoding import CONTENT_TYPES, Hints, Limits, Upload, decode
+from serve_app.decoding.formats import FORMATS
 from serve_app.errors import (
     InvalidFormat,
     InvalidSignal,
@@ -135,3 +137,18 @@ def test_names_are_fit_for_print() -> None:
 def test_digest_is_of_what_was_sent(recording: Recording, dicom_bytes: bytes) -> None:
     assert recording.sha256 == hashlib.sha256(dicom_bytes).hexdigest()
     assert decode(Upload((("any name", dicom_bytes),))).sha256 == recording.sha256
+
+
+def test_signatures_match_their_own_files_alone(data_dir: Path) -> None:
+    own = {"edf": {".edf"}, "bdf": {".bdf"}, "ishne": {".ecg", ".ann"}, "mfer": {".mwf"}}
+    binary = [fmt for fmt in FORMATS if fmt.name in own]
+    seen = set()
+    for path in (path for path in data_dir.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            start = file.read(4096)
+        found = [fmt.name for fmt in binary if fmt.looks_like(start)]
+        seen |= set(found)
+        # Another vendor's files are called .ECG too.
+        suffix = "" if path.parent.name == "contec" else path.suffix.lower()
+        assert found == [name for name in own if suffix in own[name]], path.name
+    assert seen == set(own)

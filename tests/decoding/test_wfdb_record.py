@@ -17,7 +17,7 @@ from serve_app.errors import (
     MissingParameter,
     PayloadTooLarge,
 )
-from serve_app.recording import STANDARD_LEADS, make_recording
+from serve_app.recording import STANDARD_LEADS, make_recording, standard_lead_name
 
 RECORDS = [
     *("beats/mitdb/100", "beats/mitdb/114", "beats/nstdb/118e06", "beats/qtdb/sel231"),
@@ -29,6 +29,8 @@ RECORDS = [
     "formats/wfdb/multi-segment/fixed1/v102s",
     *("derived/wfdb/00021hr_fmt24", "derived/wfdb/00021hr_fmt32", "derived/wfdb/00021hr_fmt516"),
 ]
+# Leads with different counts of samples a frame; they have a test of their own.
+AVERAGED = ("test01_00s_frame", "test01_00s_skewframe")
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -50,6 +52,42 @@ def test_samples_equal_the_reference_reader(data_dir: Path, wfdb: ModuleType, na
     assert (decoded.leads, decoded.fs_hz) == (expected.leads, expected.fs_hz)
     assert decoded.format == "wfdb"
     assert not decoded.units_assumed
+
+
+@pytest.mark.parametrize("kind", ["hr_fmt24", "hr_fmt32", "hr_fmt516"])
+def test_one_recording_in_several_storages(data_dir: Path, kind: str) -> None:
+    stored = decode_path(data_dir / f"derived/wfdb/00021{kind}.hea")
+    source = decode_path(data_dir / "twelve_lead/ptbxl/records500/00000/00021_hr.hea")
+    assert_array_equal(stored.signal_mv, source.signal_mv)
+    assert stored.leads == source.leads
+
+
+def test_dates_that_the_reference_reader_refuses(data_dir: Path, wfdb: ModuleType) -> None:
+    """ISO dates in the header: the samples are those that a header without its date gives."""
+    path = data_dir / "rhythm_1lead/cinc2017/A00004.hea"
+    with pytest.raises(Exception, match=r"."):
+        wfdb.rdrecord(str(path.with_suffix("")))
+    stored = np.frombuffer(path.with_suffix(".mat").read_bytes(), "<i2", offset=24)
+    assert_array_equal(decode_path(path).signal_mv, [(stored / 1000).astype(np.float32)])
+
+
+@pytest.mark.parametrize(
+    "folder", ["formats/wfdb", "derived/wfdb", "twelve_lead/cinc2021", "beats/cpsc2021"]
+)
+def test_every_lead_that_the_reference_reader_reads(
+    data_dir: Path, wfdb: ModuleType, folder: str
+) -> None:
+    paths = sorted((data_dir / folder).rglob("*.hea"))
+    for path in paths:
+        reference = wfdb.rdrecord(str(path.with_suffix("")), smooth_frames=False)
+        names = [name or f"signal {i + 1}" for i, name in enumerate(reference.sig_name)]
+        by_lead = dict(zip(map(standard_lead_name, names), reference.e_p_signal, strict=True))
+        decoded = decode_path(path)
+        signals = zip(decoded.leads, decoded.signal_mv, strict=True)
+        if path.stem not in AVERAGED:
+            for lead, signal in signals:
+                assert_array_equal(signal, by_lead[lead].astype(np.float32), err_msg=path.name)
+    assert paths
 
 
 def test_every_public_record_decodes(data_dir: Path) -> None:
@@ -78,8 +116,9 @@ def test_pressures_and_monitors_other_signals_are_left_out(data_dir: Path) -> No
     assert decoded.signal_mv.shape == (3, 8000)
 
 
-def test_leads_of_different_rates_are_averaged(data_dir: Path, wfdb: ModuleType) -> None:
-    path = data_dir / "formats/wfdb/test01_00s_frame"
+@pytest.mark.parametrize("name", ["test01_00s_frame", "test01_00s_skewframe"])
+def test_leads_of_different_rates_are_averaged(data_dir: Path, wfdb: ModuleType, name: str) -> None:
+    path = data_dir / "formats/wfdb" / name
     reference = wfdb.rdrecord(str(path))
     assert_array_equal(
         decode_path(path.with_suffix(".hea")).signal_mv, reference.p_signal.T.astype(np.float32)
