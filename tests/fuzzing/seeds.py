@@ -19,7 +19,7 @@ _FOLDERS = ("formats", "derived", "twelve_lead", "beats/cpsc2019", "beats/nstdb_
 # Of each folder and suffix; the records of a database are alike.
 _MOST_ALIKE = 4
 # Longer ones take time without taking other ways.
-_LARGEST_BYTES = 400_000
+_LARGEST_BYTES = 3_000_000
 
 
 def all_seeds(data_dir: Path | None) -> list[tuple[str, Upload]]:
