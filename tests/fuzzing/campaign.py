@@ -140,9 +140,10 @@ def _work(campaign: Campaign, part: int, connection: Connection, folder: Path) -
     for position, number in enumerate(numbers):
         name, upload = damaged_input(seeds, number)
         connection.send(("begins", f"input {number} (of {name})"))
-        started_s = time.perf_counter()
+        # Of this process, whatever else the machine does.
+        started_s = time.process_time()
         outcome, trace = _outcome(upload)
-        took_s = time.perf_counter() - started_s
+        took_s = time.process_time() - started_s
         outcomes[outcome] += 1
         if trace:
             connection.send(("finding", f"input {number} (of {name}): {outcome}\n{trace}"))

@@ -12,6 +12,7 @@ from pydicom.data import get_testdata_file
 from serve_app.decoding import Upload, decode
 from serve_app.decoding.paths import read_path
 from serve_app.decoding.upload import Limits
+from serve_app.errors import EcgServeError, MissingParameter
 
 __all__ = ["all_seeds"]
 
@@ -58,9 +59,20 @@ def _public(data_dir: Path) -> Iterator[tuple[str, Upload]]:
                 continue
             files = read_path(path, Limits())
             if sum(len(content) for _, content in files) <= _LARGEST_BYTES:
-                alike[kind] = alike.get(kind, 0) + 1
                 named = files if len(files) > 1 or path.suffix == ".hea" else (("", files[0][1]),)
-                yield str(path.relative_to(data_dir)), Upload(named)
+                upload = Upload(named)
+                if _is_read(upload):
+                    alike[kind] = alike.get(kind, 0) + 1
+                    yield str(path.relative_to(data_dir)), upload
+
+
+def _is_read(upload: Upload) -> bool:
+    """Whether it is a recording, if perhaps one that does not say its sampling rate."""
+    try:
+        decode(upload)
+    except EcgServeError as error:
+        return error.code == MissingParameter.code
+    return True
 
 
 def _one(content: bytes) -> Upload:
