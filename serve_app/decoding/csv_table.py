@@ -1,4 +1,7 @@
-"""CSV: a line a sample, a column a lead, in the dialects that people export."""
+"""CSV: a line a sample, a column a lead, in the dialects that people export.
+
+What is written otherwise has files of its own: a lead a line, and Apple Health's export.
+"""
 
 import re
 from io import BytesIO
@@ -7,7 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from serve_app.decoding.apple_health import decode_apple_health, looks_like_apple_health
 from serve_app.decoding.csv_dialect import HEAD_BYTES, Column, Dialect, has_numbers, recognise
+from serve_app.decoding.csv_rows import looks_like_rows, read_rows
 from serve_app.decoding.decoded import Decoded, missing_parameter
 from serve_app.decoding.units import Unit, to_mv
 from serve_app.decoding.upload import Hints, Limits
@@ -28,7 +33,8 @@ Table = npt.NDArray[np.float64]
 def looks_like_csv(data: bytes) -> bool:
     """Whether one of the first lines is made of numbers."""
     try:
-        return has_numbers(_utf8(data[:HEAD_BYTES]))
+        head = _utf8(data[:HEAD_BYTES])
+        return has_numbers(head) or looks_like_rows(head) or looks_like_apple_health(head)
     except RecordingError:
         return False
 
@@ -45,10 +51,9 @@ def decode_csv(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     """
     limits.check_text(len(data))
     text = _utf8(data)
-    dialect = recognise(text)
-    body = text[dialect.header_bytes :]
-    _check_size(body, dialect, limits)
-    table = _numbers(body, dialect).T
+    if looks_like_apple_health(text):
+        return decode_apple_health(text, limits)
+    dialect, table = (read_rows if looks_like_rows(text) else _read_columns)(text, limits)
     columns = _inspect(list(dialect.columns), table, dialect, hints)
     rows = [i for i, column in enumerate(columns) if column.kind == "signal"]
     if not rows:
@@ -74,6 +79,13 @@ def _utf8(data: bytes) -> bytes:
     if b"\0" in data:
         raise InvalidFormat("The body is no text.")
     return data if b"\n" in data else data.replace(b"\r", b"\n")
+
+
+def _read_columns(text: bytes, limits: Limits) -> tuple[Dialect, Table]:
+    dialect = recognise(text)
+    body = text[dialect.header_bytes :]
+    _check_size(body, dialect, limits)
+    return dialect, _numbers(body, dialect).T
 
 
 def _check_size(body: bytes, dialect: Dialect, limits: Limits) -> None:
