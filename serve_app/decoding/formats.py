@@ -51,8 +51,8 @@ class Format:
     open_blocks: Opener | None = None
 
 
-ZIP: Final = Format("zip", "a zip archive", ("application/zip", "application/x-zip-compressed"),
-                    looks_like_zip, None)  # fmt: skip
+ZIP: Final = Format("zip", "a zip archive", ("application/zip", "application/x-zip-compressed",
+                    "application/x-npz"), looks_like_zip, None)  # fmt: skip
 WFDB: Final = Format("wfdb", "a WFDB header", ("application/x-wfdb",), looks_like_header, None)
 # In the order of asking: the surest signature first, CSV last.
 FORMATS: Final = (
