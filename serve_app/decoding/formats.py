@@ -8,7 +8,9 @@ from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
+from serve_app.decoding.hdf5_file import decode_hdf5, looks_like_hdf5
 from serve_app.decoding.json_body import decode_json, looks_like_json
+from serve_app.decoding.matlab import decode_matlab, looks_like_matlab
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.decoding.wfdb_header import looks_like_header
@@ -58,8 +60,12 @@ WFDB: Final = Format("wfdb", "a WFDB header", ("application/x-wfdb",), looks_lik
 FORMATS: Final = (
     ZIP,
     Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy),
+    Format("hdf5", "HDF5", ("application/x-hdf5", "application/x-hdf"), looks_like_hdf5,
+           decode_hdf5),
     Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
+    Format("matlab", "MATLAB", ("application/x-matlab-data", "application/matlab-mat"),
+           looks_like_matlab, decode_matlab),
     WFDB,
     Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),
            looks_like_csv, decode_csv),
@@ -70,7 +76,7 @@ _BY_TYPE: Final = {kind: fmt for fmt in FORMATS for kind in fmt.content_types}
 CONTENT_TYPES: Final = ("application/octet-stream", *_BY_TYPE)
 _FOREIGN: Final = (
     *((b"%PDF", "a PDF document"), (b"\x89PNG", "a picture"), (b"\xff\xd8\xff", "a picture")),
-    *((b"GIF8", "a picture"), (b"\x89HDF", "an HDF5 file"), (b"MATLAB 5", "a MATLAB file")),
+    *((b"GIF8", "a picture"), (b"MATLAB 5", "a MATLAB file")),
     *(
         (b"<", "XML or HTML"),
         (b"\xff\xfe<\0", "XML"),

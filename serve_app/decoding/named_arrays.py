@@ -16,7 +16,7 @@ from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import InvalidFormat, InvalidSignal
 from serve_app.recording import STANDARD_LEADS, standard_lead_name
 
-__all__ = ["MAX_TEXTS", "Container", "Stored", "decode_container", "is_text_name"]
+__all__ = ["MAX_TEXTS", "Container", "Stored", "decode_container", "is_rate_name", "is_text_name"]
 
 MAX_TEXTS: Final = 256
 # In the order of asking; PhysioNet's challenges write val, fairseq-signals feats.
@@ -82,6 +82,11 @@ class _Convention:
 _CPSC_2018: Final = _Convention(500.0, "mV")  # China Physiological Signal Challenge 2018
 _CODE_15: Final = _Convention(400.0)  # Ribeiro et al. 2021, doi:10.5281/zenodo.4916206
 _SPH: Final = _Convention(500.0, "mV")  # Liu et al. 2022, doi:10.1038/s41597-022-01403-5
+
+
+def is_rate_name(name: str) -> bool:
+    """Whether a number of that name, in small letters, is a sampling rate."""
+    return name in _RATES
 
 
 def is_text_name(name: str) -> bool:
