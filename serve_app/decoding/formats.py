@@ -12,6 +12,7 @@ from serve_app.decoding.hdf5_file import decode_hdf5, looks_like_hdf5
 from serve_app.decoding.json_body import decode_json, looks_like_json
 from serve_app.decoding.matlab import decode_matlab, looks_like_matlab
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
+from serve_app.decoding.parquet_table import decode_parquet, looks_like_parquet
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.decoding.wfdb_header import looks_like_header
 from serve_app.decoding.zip_archive import looks_like_zip
@@ -62,6 +63,8 @@ FORMATS: Final = (
     Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy),
     Format("hdf5", "HDF5", ("application/x-hdf5", "application/x-hdf"), looks_like_hdf5,
            decode_hdf5),
+    Format("parquet", "Parquet", ("application/vnd.apache.parquet", "application/x-parquet"),
+           looks_like_parquet, decode_parquet),
     Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     Format("matlab", "MATLAB", ("application/x-matlab-data", "application/matlab-mat"),
