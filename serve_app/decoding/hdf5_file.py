@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.decoding.decoded import Decoded
-from serve_app.decoding.hdf5_storage import check_storage
+from serve_app.decoding.hdf5_storage import check_heaps, check_storage
+from serve_app.decoding.isolation import decode_apart
 from serve_app.decoding.named_arrays import (
     MAX_TEXTS,
     Container,
@@ -26,7 +27,7 @@ from serve_app.errors import CorruptedData, EcgServeError, InvalidFormat
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["SIGNATURE", "decode_hdf5", "looks_like_hdf5"]
+__all__ = ["SIGNATURE", "decode_hdf5", "decode_here", "looks_like_hdf5"]
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MAX_DEPTH, _MAX_OBJECTS, _MAX_ATTRIBUTES = 4, 200, 100
@@ -39,7 +40,7 @@ def looks_like_hdf5(data: bytes) -> bool:
 
 
 def decode_hdf5(data: bytes, hints: Hints, limits: Limits, format_name: str = "hdf5") -> Decoded:
-    """Decode the data set that is the signal, in a group or not.
+    """Decode the data set that is the signal, in a group or not; in a process of its own.
 
     Nothing outside the file is read: no external link, external or virtual data set, no plugin.
 
@@ -49,10 +50,16 @@ def decode_hdf5(data: bytes, hints: Hints, limits: Limits, format_name: str = "h
         PayloadTooLarge: It unpacks to more than `limits` allow.
         EcgServeError: As `decode_container`.
     """
-    import h5py
-
     if SIGNATURE not in data[:1024]:
         raise InvalidFormat("This is no HDF5 file.")
+    return decode_apart(format_name, data, hints, limits)
+
+
+def decode_here(data: bytes, hints: Hints, limits: Limits, format_name: str) -> Decoded:
+    """`decode_hdf5` in this process, which the library may hold up."""
+    import h5py
+
+    check_heaps(data)
     try:
         with h5py.File(BytesIO(data), "r") as file:
             return decode_container(_container(file, limits, format_name), hints, limits)

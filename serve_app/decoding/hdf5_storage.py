@@ -14,12 +14,42 @@ from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal, Payloa
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["check_storage"]
+__all__ = ["check_heaps", "check_storage"]
 
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _FILTERS: Final = {_DEFLATE, _SHUFFLE, _FLETCHER32}
 _MAX_CHUNKS: Final = 20_000
 _CHECKSUM: Final = 4
+_HEAP: Final = b"GCOL\x01\0\0\0"
+
+
+def check_heaps(data: bytes) -> None:
+    """Refuse a global heap, where texts lie, whose objects do not fill it: the library loops on it.
+
+    "HDF5 File Format Specification", III.E: a header of 16 bytes, then objects, each of an index,
+    a count, four bytes unused and its size, padded to eight; object 0 is the space left free.
+
+    Raises:
+        CorruptedData: A heap is damaged.
+    """
+    start = data.find(_HEAP)
+    while start >= 0:
+        size = int.from_bytes(data[start + 8 : start + 16], "little")
+        position, end = start + 16, start + size
+        if not 16 <= size <= len(data) - start:
+            raise _damaged_heap()
+        while end - position >= 16:
+            index = int.from_bytes(data[position : position + 2], "little")
+            length = int.from_bytes(data[position + 8 : position + 16], "little")
+            # The free space's size counts its own header.
+            position += length if index == 0 else 16 + length + -length % 8
+            if position > end or (index == 0 and length < 16):
+                raise _damaged_heap()
+        start = data.find(_HEAP, start + 16)
+
+
+def _damaged_heap() -> CorruptedData:
+    return CorruptedData("The HDF5 file is cut short or damaged.")
 
 
 def check_storage(data_set: "h5py.Dataset", limits: Limits) -> None:
