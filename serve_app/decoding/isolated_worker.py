@@ -1,5 +1,6 @@
 """The process that `isolation` starts: one recording after the other, each within bounds."""
 
+import contextlib
 import importlib
 import os
 import resource
@@ -16,9 +17,11 @@ from serve_app.errors import CorruptedData, EcgServeError, PayloadTooLarge
 
 __all__ = ["main"]
 
+# By format: our module, and the library that it needs.
 _DECODERS: Final = {
-    "hdf5": "serve_app.decoding.hdf5_file",
-    "matlab": "serve_app.decoding.hdf5_file",
+    "hdf5": ("serve_app.decoding.hdf5_file", "h5py"),
+    "matlab": ("serve_app.decoding.hdf5_file", "h5py"),
+    "parquet": ("serve_app.decoding.parquet_table", "pyarrow.parquet"),
 }
 _CPU_S, _BYTES_A_CPU_S = 3, 8 << 20
 _ROOM_BYTES: Final = 128 << 20
@@ -60,7 +63,10 @@ def _decode(asked: dict[str, Any], data: bytes) -> Decoded:
     limits = Limits(**asked["limits"])
     leads = asked["hints"].pop("leads")
     hints = Hints(**asked["hints"], leads=None if leads is None else tuple(leads))
-    module = importlib.import_module(_DECODERS[asked["decoder"]])
+    module_name, library = _DECODERS[asked["decoder"]]
+    module = importlib.import_module(module_name)
+    with contextlib.suppress(ImportError):  # which the module tells in its own words
+        importlib.import_module(library)
     _bound(len(data), limits)
     try:
         decoded: Decoded = module.decode_here(data, hints, limits, asked["decoder"])

@@ -1,9 +1,10 @@
 """Decoding in a process of its own, for libraries that hostile bytes can hold up or crash.
 
-HDF5's loops for ever over some damaged files, inside one call and holding the lock of the
-interpreter, and has had its share of crashes. The process is started with the first such recording and kept; what
-ends it, ends it alone, and the next recording starts another. It has a bound on memory and on
-CPU time for each recording, and none of this process's environment.
+HDF5's loops for ever over some damaged files, inside one call; pyarrow's ends the process over a
+damaged footer, by an exception that its binding does not catch. The process is started with the
+first such recording and kept; what ends it, ends it alone, and the next recording starts another.
+It has a bound on memory and on CPU time for each recording, and none of this process's
+environment.
 """
 
 import atexit

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from serve_app.decoding.csv_dialect import MAX_COLUMNS, Column, named_column
 from serve_app.decoding.decoded import Decoded, missing_parameter
+from serve_app.decoding.isolation import decode_apart
 from serve_app.decoding.named_arrays import is_rate_name
 from serve_app.decoding.table_columns import decode_columns
 from serve_app.decoding.units import electric_unit
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-__all__ = ["decode_parquet", "looks_like_parquet"]
+__all__ = ["decode_here", "decode_parquet", "looks_like_parquet"]
 
 _MAGIC: Final = b"PAR1"
 _MAX_STRING_BYTES, _MAX_FOOTER_ITEMS, _MAX_DEPTH = 1 << 20, 100_000, 10
@@ -52,6 +53,11 @@ def decode_parquet(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     """
     if not looks_like_parquet(data):
         raise InvalidFormat("This is no Parquet file.")
+    return decode_apart("parquet", data, hints, limits)
+
+
+def decode_here(data: bytes, hints: Hints, limits: Limits, format_name: str) -> Decoded:
+    """`decode_parquet` in this process, which the library may end."""
     file = _opened(data)
     try:
         _check_size(file, limits)
@@ -68,7 +74,7 @@ def decode_parquet(data: bytes, hints: Hints, limits: Limits) -> Decoded:
         raise
     except Exception:  # pyarrow's errors, of many kinds, may quote what is in the file
         raise _damaged() from None
-    return _decoded(list(table.schema), numbers, metadata, hints)
+    return _decoded(list(table.schema), numbers, metadata, hints, format_name)
 
 
 def _opened(data: bytes) -> "ParquetFile":
@@ -147,6 +153,7 @@ def _decoded(
     numbers: list[npt.NDArray[Any]],
     metadata: dict[str, str],
     hints: Hints,
+    format_name: str,
 ) -> Decoded:
     unit = electric_unit(metadata.get("units", ""))
     columns = tuple(_column(field) for field in fields)
@@ -156,9 +163,9 @@ def _decoded(
     )
     signals = [x for column, x in zip(columns, numbers, strict=True) if column.kind == "signal"]
     table = np.array(numbers, dtype=np.float64)
-    decoded = decode_columns(columns, table, hints, "parquet", named=True)
+    decoded = decode_columns(columns, table, hints, format_name, named=True)
     if not decoded.units and hints.units is None and all(x.dtype.kind in "iu" for x in signals):
-        raise missing_parameter("parquet", "units")
+        raise missing_parameter(format_name, "units")
     return replace(decoded, fs_hz=_sampling_rate(metadata, decoded.fs_hz))
 
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from serve_app.decoding import Hints, Limits, Upload, decode
+from serve_app.decoding.parquet_table import decode_here
 from serve_app.errors import (
     CorruptedData,
     EcgServeError,
@@ -150,7 +151,7 @@ def test_without_pyarrow(short: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> 
     body = parquet(by_lead(short))
     monkeypatch.setattr(builtins, "__import__", fail)
     with pytest.raises(NotInstalled) as caught:
-        decode(body, FS)
+        decode_here(body, FS, Limits(), "parquet")
     assert "ecg-fm-serve[parquet]" in caught.value.hint
 
 
