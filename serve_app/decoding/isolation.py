@@ -117,6 +117,10 @@ class _Process:
         with self._lock:
             self._end()
 
+    def forget(self) -> None:
+        """Leave the process to the one that this was forked from."""
+        self._lock, self._running = threading.Lock(), None
+
     def _end(self) -> None:
         running, self._running = self._running, None
         if running is not None:
@@ -142,3 +146,4 @@ def _start() -> subprocess.Popen[bytes]:
 
 _PROCESS: Final = _Process()
 atexit.register(_PROCESS.stop)
+os.register_at_fork(after_in_child=_PROCESS.forget)
