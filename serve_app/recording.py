@@ -16,7 +16,9 @@ STANDARD_LEADS: Final = (
 )
 _BY_FOLDED_NAME: Final = {
     **{name.casefold(): name for name in STANDARD_LEADS},
-    **{"di": "I", "dii": "II", "diii": "III"},  # as written in Spanish and Portuguese
+    "di": "I",
+    "dii": "II",
+    "diii": "III",  # as written in Spanish and Portuguese
 }
 _PREFIXES: Final = ("lead ", "lead_", "lead-", "lead", "ecg ", "ecg_", "mdc_ecg_lead_", "ekg ")
 

@@ -28,6 +28,7 @@ __all__ = ["decode_apart", "receive", "send"]
 _SIZES: Final = struct.Struct("<IQ")
 # Its CPU time is bounded far below; this is for a process that waits for what never comes.
 _WALL_TIME_S: Final = 120
+_PROGRAM: Final = "from serve_app.decoding.isolated_worker import main; main()"
 _INHERITED: Final = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 
 
@@ -133,8 +134,8 @@ def _start() -> subprocess.Popen[bytes]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     paths = os.pathsep.join(path or str(os.getcwd()) for path in sys.path)  # noqa: PTH109
     try:
-        return subprocess.Popen(
-            [sys.executable, "-c", "from serve_app.decoding.isolated_worker import main; main()"],
+        return subprocess.Popen(  # noqa: S603 - a program of ours
+            [sys.executable, "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

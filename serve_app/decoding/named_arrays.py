@@ -108,8 +108,11 @@ def decode_container(container: Container, hints: Hints, limits: Limits) -> Deco
     """
     real = {name: array for name, array in container.arrays.items() if array.dtype.kind in _REAL}
     arrays = {name.casefold(): array for name, array in real.items()}
+    if len(arrays) < len(real):
+        raise InvalidFormat("The names of two arrays differ in capitals alone.")
     fs_hz = _sampling_rate(arrays)
-    by_lead = {} if arrays.keys() & set(_SIGNALS) else _named_by_lead(real)
+    customary = any(name in arrays and arrays[name].size > 1 for name in _SIGNALS)
+    by_lead = {} if customary else _named_by_lead(real)
     names = tuple(by_lead) or _first(container.texts, _LEAD_NAMES)
     convention = _convention(container, arrays)
     signal = _stacked(by_lead, limits) if by_lead else _signal(arrays, names or hints.leads, limits)

@@ -1,12 +1,7 @@
 """HDF5: what the public data sets write, against h5py; and files that lie."""
 
 import io
-import os
 import resource
-import signal
-import subprocess
-import sys
-import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +14,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from serve_app.decoding import Hints, Limits, Upload, decode, decode_path
 from serve_app.decoding.hdf5_file import decode_here
-from serve_app.decoding.isolation import _PROCESS
 from serve_app.errors import (
     CorruptedData,
     EcgServeError,
@@ -212,68 +206,6 @@ def test_a_heap_that_never_ends() -> None:
     body[free + 8 : free + 16] = bytes(8)
     with pytest.raises(CorruptedData):
         decode(bytes(body), FS)
-
-
-def worker() -> int:
-    assert _PROCESS._running is not None
-    return _PROCESS._running.pid
-
-
-def test_the_other_process_may_die(short: np.ndarray) -> None:
-    body = hdf5(data_set("x", short))
-    decode(body, FS)
-    first = worker()
-    os.kill(first, signal.SIGSTOP)  # so that it dies over a recording, not before
-    threading.Timer(0.2, os.kill, (first, signal.SIGSEGV)).start()
-    threading.Timer(0.2, os.kill, (first, signal.SIGCONT)).start()
-    with pytest.raises(CorruptedData, match="gave up"):
-        decode(body, FS)
-    assert_array_equal(decode(body, FS).signal_mv, short)
-    second = worker()
-    assert second != first
-    os.kill(second, signal.SIGKILL)
-    os.waitid(os.P_PID, second, os.WEXITED | os.WNOWAIT)
-    assert_array_equal(decode(body, FS).signal_mv, short)
-
-
-def test_the_other_process_is_told_nothing(
-    short: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ECG_DATABASE_URL", "secret")
-    _PROCESS.stop()
-    decode(hdf5(data_set("x", short)), FS)
-    environment = Path(f"/proc/{worker()}/environ").read_bytes()
-    assert b"PATH=" in environment
-    assert b"secret" not in environment
-
-
-def test_the_other_process_ends_with_this_one(short: np.ndarray, tmp_path: Path) -> None:
-    path = tmp_path / "x.h5"
-    path.write_bytes(hdf5(data_set("x", short)))
-    code = (
-        "import sys; from pathlib import Path; from serve_app.decoding import *;"
-        "from serve_app.decoding.isolation import _PROCESS;"
-        "decode_path(Path(sys.argv[1]), Hints(fs_hz=500));"
-        "print(_PROCESS._running.pid, flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as process:
-        assert process.stdout is not None
-        inner = int(process.stdout.readline())
-        process.kill()  # it cannot tidy up
-    deadline = threading.Event()
-    for _ in range(100):
-        if (
-            not Path(f"/proc/{inner}").exists()
-            or b"(zombie)" in Path(f"/proc/{inner}/status").read_bytes()
-        ):
-            break
-        deadline.wait(0.05)
-    else:
-        pytest.fail("the process outlived the one that started it")
 
 
 def test_texts_are_bounded() -> None:

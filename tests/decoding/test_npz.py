@@ -71,6 +71,9 @@ def test_the_one_table_among_vectors(short: np.ndarray) -> None:
     assert_array_equal(decode(npz(b=short, a=short[0], n=5), FS).signal_mv, short)
     with pytest.raises(InvalidFormat, match="Several"):
         decode(npz(a=short, b=short), FS)
+    with pytest.raises(InvalidFormat, match="capitals"):
+        decode(npz(ecg=short, ECG=short), FS)
+    assert decode(npz(x=1.5, I=short[0]), FS).leads == ("I",)
     with pytest.raises(InvalidFormat, match="No array"):
         decode(npz(names=np.array(["I"]), fs=500), FS)
 
