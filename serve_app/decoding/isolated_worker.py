@@ -32,6 +32,7 @@ def main() -> None:
     # Nothing that a library prints may stand among the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    send(answers, {"ready": True}, b"")
     while True:
         try:
             asked, data = receive(sys.stdin.buffer)

@@ -134,15 +134,18 @@ def _start() -> subprocess.Popen[bytes]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     paths = os.pathsep.join(path or str(os.getcwd()) for path in sys.path)  # noqa: PTH109
     try:
-        return subprocess.Popen(  # noqa: S603 - a program of ours
+        started = subprocess.Popen(  # noqa: S603 - a program of ours
             [sys.executable, "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**inherited, **threads, "PYTHONPATH": paths},
         )
-    except OSError:
+        assert started.stdout is not None  # noqa: S101 - a pipe
+        receive(started.stdout)  # it greets, so that a failure to start is told from one over data
+    except (EOFError, OSError):
         raise ResourceExhausted("No process can be started to decode the recording.") from None
+    return started
 
 
 _PROCESS: Final = _Process()

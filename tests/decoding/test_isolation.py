@@ -15,7 +15,7 @@ import pytest
 
 from serve_app.decoding import Hints, decode, isolation
 from serve_app.decoding.isolation import _PROCESS
-from serve_app.errors import CorruptedData
+from serve_app.errors import CorruptedData, ResourceExhausted
 from serve_app.recording import STANDARD_LEADS
 
 FS = Hints(fs_hz=500)
@@ -104,6 +104,17 @@ def test_a_library_that_never_returns(monkeypatch: pytest.MonkeyPatch) -> None:
         decode(bytes(body), FS)
     assert time.monotonic() - started_s > 2
     _PROCESS.stop()
+
+
+def test_a_process_that_cannot_start_is_not_the_recordings_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _PROCESS.stop()
+    monkeypatch.setattr(isolation, "_PROGRAM", "import no_such_module")
+    with pytest.raises(ResourceExhausted):
+        decode(BODY, FS)
+    monkeypatch.undo()
+    assert decode(BODY, FS).leads == STANDARD_LEADS
 
 
 def test_calls_from_many_threads() -> None:
