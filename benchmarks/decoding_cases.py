@@ -236,7 +236,8 @@ def _read_watch(content: bytes) -> np.ndarray:
 def _made() -> list[Case]:
     """Twelve leads of ten seconds in the formats that a program writes."""
     signal = _ten_seconds()
-    rounded = np.round(signal, 3)
+    exact = signal.astype(np.float64)  # whose rounded values are written with few digits
+    rounded = np.round(exact, 3)
     fs = Hints(FS_HZ)
     csv, stored = _csv(rounded), _npy(signal)
     archive, table = _npz(signal), _parquet(signal)
@@ -248,9 +249,9 @@ def _made() -> list[Case]:
     ]
     for name, values in (
         ("JSON, 3 decimals", rounded),
-        ("JSON, 5 decimals", np.round(signal, 5)),
-        ("JSON, all of float64", signal.astype(np.float64) + np.pi * 1e-9),
-        ("JSON, whole uV", np.rint(signal * UV_A_MV).astype(int)),
+        ("JSON, 5 decimals", np.round(exact, 5)),
+        ("JSON, all of float64", exact + np.pi * 1e-9),
+        ("JSON, whole uV", np.rint(exact * UV_A_MV).astype(int)),
     ):
         units = "uV" if values.dtype.kind == "i" else "mV"
         body = _json(values, units)
