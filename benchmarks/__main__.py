@@ -14,6 +14,7 @@ NAMES = (
     "streaming",
     "filters",
     "instructions",
+    "decoding",
     "startup",
     "http_latency",
     "full_size",

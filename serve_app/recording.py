@@ -14,7 +14,12 @@ STANDARD_LEADS: Final = (
     *("I", "II", "III", "aVR", "aVL", "aVF"),
     *("V1", "V2", "V3", "V4", "V5", "V6"),
 )
-_BY_FOLDED_NAME: Final = {name.casefold(): name for name in STANDARD_LEADS}
+_BY_FOLDED_NAME: Final = {
+    **{name.casefold(): name for name in STANDARD_LEADS},
+    "di": "I",
+    "dii": "II",
+    "diii": "III",  # as written in Spanish and Portuguese
+}
 _PREFIXES: Final = ("lead ", "lead_", "lead-", "lead", "ecg ", "ecg_", "mdc_ecg_lead_", "ekg ")
 
 

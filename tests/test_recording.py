@@ -22,6 +22,7 @@ def recording(leads, samples=10, **options):
         ("LEAD_V6", "V6"),
         ("ECG V2", "V2"),
         ("MDC_ECG_LEAD_aVL", "aVL"),
+        ("DII", "II"),
         ("MLII", "MLII"),
         ("V3R", "V3R"),
         ("Lead X", "Lead X"),

@@ -23,6 +23,7 @@ from serve_app.decoding.formats import (
     recognise,
     unrecognised,
 )
+from serve_app.decoding.npz_archive import decode_npz, is_npz
 from serve_app.decoding.paths import read_path
 from serve_app.decoding.upload import DEFAULT_LIMITS, NO_HINTS, Files, Hints, Limits, Upload
 from serve_app.decoding.wfdb_record import decode_wfdb, is_header
@@ -106,6 +107,8 @@ def _decode_files(files: Files, claimed: Format | None, hints: Hints, limits: Li
         if format_ is not ZIP:
             return _decode_file(files[0], format_, hints, limits)
         files = unzip(files[0][1], limits)
+        if is_npz(files):
+            return decode_npz(files, hints, limits)
     if len(files) > 1 or is_header(*files[0]):
         return decode_wfdb(files, limits)
     format_ = _identify(*files[0], None)

@@ -8,10 +8,21 @@ from typing import Final, Literal
 from serve_app.decoding.units import Unit, electric_unit
 from serve_app.errors import InvalidFormat
 
-__all__ = ["HEAD_BYTES", "Column", "Dialect", "has_numbers", "recognise"]
+__all__ = [
+    "HEAD_BYTES",
+    "MAX_COLUMNS",
+    "Column",
+    "Dialect",
+    "has_numbers",
+    "is_number",
+    "line_text",
+    "named_column",
+    "only_counts",
+    "recognise",
+]
 
 HEAD_BYTES: Final = 1 << 16
-_MAX_COLUMNS: Final = 256
+MAX_COLUMNS: Final = 256
 _MAX_HEADER_LINES: Final = 2
 _NUMBER: Final = re.compile(
     r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)|na|n/a|null|none|-", re.I
@@ -19,6 +30,7 @@ _NUMBER: Final = re.compile(
 _CLOCK: Final = re.compile(r"(?:\d+:)?\d{1,2}:\d{1,2}(?:[.,]\d+)?")
 _DECIMAL_COMMA: Final = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 _BRACKETED: Final = re.compile(r"(.*?)[\s_]*[(\[]\s*([^()\[\]]{1,20}?)\s*[)\]]")
+_COMMENT: Final = re.compile(r"^\s*[#%]\s*(?=[^\W\d])")  # before names, as NumPy's savetxt writes
 _SUFFIXED: Final = re.compile(r"(.*?)(?:_|\s+|/)([mun\u00b5\u03bc]V|ms|msec|us|s|secs?)", re.I)
 _TIMES_S: Final = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "hh:mm:ss.mmm", "mm:ss.mmm"), 1.0),
@@ -90,11 +102,11 @@ def recognise(data: bytes) -> Dialect:
         )
     index, delimiter = found
     cells = _cells(lines[index][1], delimiter)
-    if len(cells) > _MAX_COLUMNS:
+    if len(cells) > MAX_COLUMNS:
         raise InvalidFormat(
             f"The table has {len(cells)} columns.", hint="Send one column a lead, a line a sample."
         )
-    header = [_cells(line, delimiter) for _, line in lines[:index]]
+    header = [_cells(_COMMENT.sub("", line), delimiter) for _, line in lines[:index]]
     columns, named = _columns(header, len(cells))
     return Dialect(
         delimiter,
@@ -105,17 +117,27 @@ def recognise(data: bytes) -> Dialect:
     )
 
 
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number, with whichever decimal mark, or stands for a missing one."""
+    cell = cell.strip().strip("'\"").strip()
+    return (_NUMBER.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell)) is not None
+
+
+def line_text(raw: bytes) -> str:
+    """A line of a table that does not say how it is encoded: UTF-8, or else Latin-1."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def _head_lines(data: bytes) -> list[tuple[int, str]]:
     """The first lines that are not blank: where each starts, and its text."""
     lines = []
     for match in re.finditer(rb"[^\r\n]+", data[:HEAD_BYTES]):
         raw = match[0]
         if raw.strip():
-            try:
-                text = raw.decode("utf-8")
-            except UnicodeDecodeError:
-                text = raw.decode("latin-1")
-            lines.append((match.start(), text))
+            lines.append((match.start(), line_text(raw)))
         if len(lines) > _MAX_HEADER_LINES:
             break
     return lines
@@ -125,7 +147,7 @@ def _first_data_line(lines: list[tuple[int, str]]) -> tuple[int, str] | None:
     for index, (_, line) in enumerate(lines):
         delimiter = next((mark for mark in "\t;" if mark in line), ",")
         cells = _cells(line, delimiter)
-        if not _only_counts(cells) and _is_data(cells, decimal_comma=delimiter != ","):
+        if not only_counts(cells) and _is_data(cells, decimal_comma=delimiter != ","):
             return index, delimiter
     return None
 
@@ -139,7 +161,7 @@ def _is_data(cells: list[str], *, decimal_comma: bool) -> bool:
     )
 
 
-def _only_counts(cells: list[str]) -> bool:
+def only_counts(cells: list[str]) -> bool:
     """Whether a line only numbers its columns, as pandas does where they have no names."""
     filled = [cell for cell in cells if cell]
     count = [str(i) for i in range(len(filled) + 1)]
@@ -157,7 +179,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _columns(header: list[list[str]], count: int) -> tuple[tuple[Column, ...], bool]:
     if not header:
         return (Column(),) * count, False
-    if _only_counts(header[0]):
+    if only_counts(header[0]):
         header = [[], *header[1:]]
     elif len(header) == 1 and all(_quantity(cell) for cell in header[0] if cell):
         header = [[], header[0]]  # units alone
@@ -169,8 +191,8 @@ def _columns(header: list[list[str]], count: int) -> tuple[tuple[Column, ...], b
             hint="Send one column a lead, with at most a line of names and a line of units above.",
         )
     if names is None:
-        return tuple(_column(None, unit) for unit in units), False
-    return tuple(_column(name, unit) for name, unit in zip(names, units, strict=True)), True
+        return tuple(named_column(None, unit) for unit in units), False
+    return tuple(named_column(name, unit) for name, unit in zip(names, units, strict=True)), True
 
 
 def _fit(cells: list[str], count: int) -> list[str]:
@@ -190,7 +212,8 @@ def _quantity(text: str) -> bool:
     return electric_unit(text) is not None or folded in _TIMES_S or folded in _OTHER_UNITS
 
 
-def _column(name: str | None, unit: str) -> Column:
+def named_column(name: str | None, unit: str) -> Column:
+    """What a column holds by its name, and its unit where a line of units says it."""
     if name is not None and not unit:
         name, unit = _split_unit(name)
     folded, unit_folded = (name or "").casefold(), unit.casefold()

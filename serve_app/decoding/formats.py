@@ -13,11 +13,14 @@ from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
 from serve_app.decoding.edf import decode_edf, looks_like_bdf, looks_like_edf, open_edf
 from serve_app.decoding.fhir import decode_fhir
 from serve_app.decoding.fhir_resources import looks_like_fhir
+from serve_app.decoding.hdf5_file import decode_hdf5, looks_like_hdf5
 from serve_app.decoding.ishne import decode_ishne, looks_like_ishne, open_ishne
 from serve_app.decoding.json_body import decode_json, looks_like_json
+from serve_app.decoding.matlab import decode_matlab, looks_like_matlab
 from serve_app.decoding.mfer import decode_mfer, looks_like_mfer, open_mfer
 from serve_app.decoding.muse import decode_muse, looks_like_muse
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy
+from serve_app.decoding.parquet_table import decode_parquet, looks_like_parquet
 from serve_app.decoding.philips import decode_philips, looks_like_philips
 from serve_app.decoding.scp_ecg import decode_scp
 from serve_app.decoding.scp_sections import looks_like_scp
@@ -64,8 +67,8 @@ class Format:
     open_blocks: Opener | None = None
 
 
-ZIP: Final = Format("zip", "a zip archive", ("application/zip", "application/x-zip-compressed"),
-                    looks_like_zip, None)  # fmt: skip
+ZIP: Final = Format("zip", "a zip archive", ("application/zip", "application/x-zip-compressed",
+                    "application/x-npz"), looks_like_zip, None)  # fmt: skip
 WFDB: Final = Format("wfdb", "a WFDB header", ("application/x-wfdb",), looks_like_header, None)
 # In the order of asking: the surest signature first, CSV last.
 FORMATS: Final = (
@@ -75,6 +78,10 @@ FORMATS: Final = (
            looks_like_scp, decode_scp),
     Format("contec", "a Contec recording", ("application/x-contec-ecg",),
            looks_like_contec, decode_contec),
+    Format("hdf5", "HDF5", ("application/x-hdf5", "application/x-hdf"), looks_like_hdf5,
+           decode_hdf5),
+    Format("parquet", "Parquet", ("application/vnd.apache.parquet", "application/x-parquet"),
+           looks_like_parquet, decode_parquet),
     Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
     Format("muse", "GE MUSE XML", (), looks_like_muse, decode_muse),
     Format("philips", "Philips ECG XML", (), looks_like_philips, decode_philips),
@@ -91,6 +98,8 @@ FORMATS: Final = (
     Format("mfer", "MFER", ("application/x-mfer", "application/mfer"),
            looks_like_mfer, decode_mfer, open_mfer),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
+    Format("matlab", "MATLAB", ("application/x-matlab-data", "application/matlab-mat"),
+           looks_like_matlab, decode_matlab),
     WFDB,
     Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),
            looks_like_csv, decode_csv),
@@ -103,7 +112,7 @@ _BY_TYPE: Final = {kind: fmt for fmt in FORMATS for kind in fmt.content_types}
 CONTENT_TYPES: Final = ("application/octet-stream", *_BY_TYPE)
 _FOREIGN: Final = (
     *((b"%PDF", "a PDF document"), (b"\x89PNG", "a picture"), (b"\xff\xd8\xff", "a picture")),
-    *((b"GIF8", "a picture"), (b"\x89HDF", "an HDF5 file"), (b"MATLAB 5", "a MATLAB file")),
+    *((b"GIF8", "a picture"), (b"MATLAB 5", "a MATLAB file")),
     (b"\x1f\x8b", "gzip; name it in Content-Encoding"),
     (b"\x28\xb5\x2f\xfd", "zstd; name it in Content-Encoding"),
 )

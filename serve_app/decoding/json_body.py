@@ -1,11 +1,14 @@
 """JSON: ``{"fs_hz", "units", "leads": {"I": [...]}}`` or ``{..., "lead_names", "signal"}``."""
 
+import math
 import re
 from itertools import chain
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET, UnsetType
 from pydantic_core import from_json
 
 from serve_app.decoding.decoded import MAX_LEADS, Decoded
@@ -21,6 +24,20 @@ _BOM: Final = b"\xef\xbb\xbf"
 _MAX_BRACKETS, _MAX_QUOTES = 1000, 10_000
 _SAMPLE_TYPES: Final = {float, int, type(None)}
 _Errors = list[dict[str, str]]
+_Row = list[float | None]
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """Both forms, for the parser that checks a number's type while it reads it."""
+
+    fs_hz: float | UnsetType | None = UNSET
+    units: str | UnsetType | None = UNSET
+    leads: dict[str, _Row] | UnsetType = UNSET
+    lead_names: list[str] | UnsetType | None = UNSET
+    signal: list[_Row] | UnsetType = UNSET
+
+
+_TYPED: Final = msgspec.json.Decoder(_Body)
 
 
 def looks_like_json(data: bytes) -> bool:
@@ -39,8 +56,13 @@ def decode_json(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     """
     del hints  # they are applied to what this returns
     limits.check_text(len(data))
-    limits.check_samples(data.count(b","))
-    body = _parse(data)
+    limits.check_samples(_count(data, b","))
+    if _count(data, b"[") + _count(data, b"{") > _MAX_BRACKETS or _count(data, b'"') > _MAX_QUOTES:
+        raise _violation("body", "is far more nested than a recording")
+    data = data.removeprefix(_BOM)
+    body = _parse_typed(data)
+    if body is None:
+        body = _parse(data)
     names, rows = _signals(body)
     units = _units(body)
     lengths = sorted({len(row) for row in rows})
@@ -59,11 +81,27 @@ def decode_json(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     )
 
 
-def _parse(data: bytes) -> dict[str, Any]:
-    if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS or data.count(b'"') > _MAX_QUOTES:
-        raise _violation("body", "is far more nested than a recording")
+def _count(data: bytes, mark: bytes) -> int:
+    """``data.count(mark)`` of one byte, four times as fast where there are many."""
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == mark[0]))
+
+
+def _parse_typed(data: bytes) -> dict[str, Any] | None:
+    """The body where nothing is wrong with it; None leaves it to `_parse`, which tells what is.
+
+    NaN and Infinity, which are no JSON but are sent, are left to it as well.
+    """
     try:
-        body = from_json(data.removeprefix(_BOM))
+        fields = msgspec.structs.asdict(_TYPED.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    body = {name: value for name, value in fields.items() if value is not UNSET}
+    return None if _errors(body) else body
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        body = from_json(data)
     except ValueError as error:
         place = re.search(r"line \d+ column \d+$", str(error))
         where = f" at {place[0]}" if place else ""
@@ -72,21 +110,21 @@ def _parse(data: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(body, dict):
         raise _violation("body", "must be an object")
-    _check(body)
+    # Samples too, so that one answer names all that is wrong.
+    if errors := _errors(body) + _row_errors(body):
+        raise _violations(errors)
     return body
 
 
-def _check(body: dict[str, Any]) -> None:
-    """Everything but the samples, so that one answer names all that is wrong."""
+def _errors(body: dict[str, Any]) -> _Errors:
+    """Everything but the samples."""
     errors: _Errors = [_error(str(key)[:40], "is unknown") for key in body.keys() - _KEYS]
     fs_hz, units = body.get("fs_hz"), body.get("units")
     if fs_hz is not None and not (type(fs_hz) in {int, float} and 0 < fs_hz < 1e6):
         errors.append(_error("fs_hz", "must be a positive number of samples a second"))
     if units is not None and not (isinstance(units, str) and electric_unit(units)):
         errors.append(_error("units", "must be mV or uV"))
-    errors += _form_errors(body)
-    if errors:
-        raise _violations(errors)
+    return errors + _form_errors(body)
 
 
 def _form_errors(body: dict[str, Any]) -> _Errors:
@@ -96,12 +134,11 @@ def _form_errors(body: dict[str, Any]) -> _Errors:
 
 
 def _errors_of_leads(body: dict[str, Any]) -> _Errors:
-    leads = body["leads"]
     if "lead_names" in body:
         return [_error("lead_names", "goes with signal, not with leads")]
-    if not isinstance(leads, dict):
+    if not isinstance(body["leads"], dict):
         return [_error("leads", "must be an object of lead names and samples")]
-    return _row_errors("leads.", [(name[:40], row) for name, row in leads.items()])
+    return []
 
 
 def _errors_of_signal(body: dict[str, Any]) -> _Errors:
@@ -113,20 +150,26 @@ def _errors_of_signal(body: dict[str, Any]) -> _Errors:
         errors.append(_error("lead_names", "must be an array of strings"))
     # More than that many rows: one flat array of samples, or samples by leads.
     if not isinstance(signal, list) or len(signal) > MAX_LEADS:
-        return [*errors, _error("signal", "must be an array with one array for each lead")]
-    return errors + _row_errors("signal.", [(str(i), row) for i, row in enumerate(signal)])
+        errors.append(_error("signal", "must be an array with one array for each lead"))
+    return errors
 
 
-def _row_errors(prefix: str, rows: list[tuple[str, Any]]) -> _Errors:
+def _row_errors(body: dict[str, Any]) -> _Errors:
+    leads, signal = body.get("leads"), body.get("signal")
+    rows: list[tuple[str, Any]] = []
+    if isinstance(leads, dict):
+        rows = [(f"leads.{name[:40]}", row) for name, row in leads.items()]
+    elif isinstance(signal, list) and len(signal) <= MAX_LEADS:
+        rows = [(f"signal.{i}", row) for i, row in enumerate(signal)]
     return [
-        _error(prefix + name, "must be an array of numbers")
-        for name, row in rows
+        _error(field, "must be an array of numbers")
+        for field, row in rows
         # Looking at types alone is fifteen times faster than validating each number.
         if not isinstance(row, list) or not set(map(type, row)) <= _SAMPLE_TYPES
     ]
 
 
-def _signals(body: dict[str, Any]) -> tuple[tuple[str, ...] | None, list[list[float | None]]]:
+def _signals(body: dict[str, Any]) -> tuple[tuple[str, ...] | None, list[_Row]]:
     if "leads" in body:
         return tuple(body["leads"]), list(body["leads"].values())
     names, rows = body.get("lead_names"), body["signal"]
@@ -142,9 +185,11 @@ def _units(body: dict[str, Any]) -> Unit | None:
     return None if body.get("units") is None else electric_unit(body["units"])
 
 
-def _samples(row: list[float | None]) -> npt.NDArray[np.float64]:
+def _samples(row: _Row) -> npt.NDArray[np.float64]:
     try:
-        return np.array(row, dtype=np.float64)
+        return np.fromiter(row, np.float64, len(row))
+    except TypeError:  # null is a missing sample
+        return _samples([math.nan if sample is None else sample for sample in row])
     except OverflowError:  # an integer beyond float64
         raise InvalidSignal("A sample is too large for a number of 64 bits.") from None
 

@@ -13,7 +13,7 @@ from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
 from serve_app.recording import STANDARD_LEADS
 
-__all__ = ["decode_npy", "looks_like_npy"]
+__all__ = ["decode_npy", "leads_first", "looks_like_npy", "read_npy"]
 
 _MAGIC: Final = b"\x93NUMPY"
 
@@ -26,29 +26,42 @@ def looks_like_npy(data: bytes) -> bool:
 def decode_npy(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     """Decode ``(leads, samples)``, ``(samples, leads)`` or one lead's ``(samples,)``.
 
-    The array is a view of `data`; nothing is unpickled and no shape is believed before its bytes
-    are there.
-
     Raises:
         InvalidFormat: No npy, or an array of something else than real numbers.
         CorruptedData: A header that cannot be read, or fewer bytes than it promises.
         InvalidSignal: No dimension, or more than two.
         MissingParameter: Integers without ``units``.
     """
+    array = read_npy(data)
+    if array.dtype.kind not in "iuf":
+        raise InvalidFormat(
+            "The array does not hold real numbers.", hint="Save float32 in millivolts."
+        )
+    limits.check_samples(array.size)
+    if array.dtype.kind in "iu" and hints.units is None:
+        raise missing_parameter("npy", "units")
+    return Decoded(leads_first(array, hints.leads), None, None, frozenset(), "npy")
+
+
+def read_npy(data: bytes) -> npt.NDArray[Any]:
+    """The array as a view of `data`; nothing is unpickled, no shape believed before its bytes.
+
+    Raises:
+        InvalidFormat: No npy, or an array of objects.
+        CorruptedData: A header that cannot be read, or fewer bytes than it promises.
+    """
     shape, fortran_order, dtype, start = _read_header(data)
-    if dtype.kind not in "iuf":
+    if dtype.hasobject:
         raise InvalidFormat(
             "The array does not hold real numbers.", hint="Save float32 in millivolts."
         )
     count = math.prod(shape)
     if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - start:
         raise CorruptedData("The array is cut short: its header promises more than there is.")
-    limits.check_samples(count)
-    if dtype.kind in "iu" and hints.units is None:
-        raise missing_parameter("npy", "units")
+    if count == 0 or dtype.itemsize == 0:
+        return np.empty(shape, dtype)
     flat = np.frombuffer(data, dtype, count, start)
-    array = flat.reshape(shape, order="F" if fortran_order else "C")
-    return Decoded(_leads_first(array, hints.leads), None, None, frozenset(), "npy")
+    return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _read_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -70,7 +83,12 @@ def _read_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int
     return shape, fortran_order, dtype, stream.tell()
 
 
-def _leads_first(array: npt.NDArray[Any], leads: tuple[str, ...] | None) -> npt.NDArray[Any]:
+def leads_first(array: npt.NDArray[Any], leads: tuple[str, ...] | None) -> npt.NDArray[Any]:
+    """``(leads, samples)`` of an array of one or two dimensions, whichever of them is which.
+
+    Raises:
+        InvalidSignal: No dimension, or more than two.
+    """
     if array.ndim == 1:
         return array[np.newaxis]
     if array.ndim != 2:

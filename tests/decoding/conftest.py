@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import tempfile
 import warnings
 import zipfile
@@ -89,9 +90,35 @@ def as_zip(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byt
     return stream.getvalue()
 
 
+def mutants(body: bytes, count: int, *, headers: int = 1000) -> Iterator[bytes]:
+    """Copies with a few bytes changed, half of them near the start or the end, always the same."""
+    rng = random.Random(len(body))
+    for _ in range(count):
+        copy = bytearray(body)
+        reach = rng.choice([headers, len(body)])
+        for _ in range(rng.randint(1, 5)):
+            place = rng.randrange(min(reach, len(copy)))
+            place = rng.choice([place, len(copy) - 1 - place])
+            change = rng.choice([1, 2, 4, 8])
+            kind = rng.randrange(5)
+            if kind == 0:
+                copy[place : place + change] = b"\xff" * change
+            elif kind == 1:
+                copy[place] ^= 1 << rng.randrange(8)
+            elif kind == 2:
+                number = rng.choice([0, 1, 1 << 31, 1 << 40, len(body), rng.randrange(1 << 32)])
+                copy[place : place + 8] = number.to_bytes(8, "little")
+            elif kind == 3:
+                del copy[place : place + change]
+            else:
+                copy[place:place] = copy[: change * 4]
+        yield bytes(copy)
+
+
 @pytest.fixture(scope="session")
 def made() -> ModuleType:
     """The makers above: test folders are no packages, so they come as a fixture."""
     maker = ModuleType("made")
     maker.json, maker.npy, maker.zip = as_json, as_npy, as_zip  # type: ignore[attr-defined]
+    maker.mutants = mutants  # type: ignore[attr-defined]
     return maker

@@ -1,7 +1,6 @@
 """CSV: the dialects that people export, made of one real recording."""
 
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -212,12 +211,12 @@ def test_a_lead_named_twice(short: np.ndarray) -> None:
         "I,II,III\n",
         "a\nb\nc\n1,2\n",
         "I,II\n1,2,3,4\n",
-        ",".join(["1"] * 300) + "\n",
+        (",".join(["1"] * 300) + "\n") * 300,
     ],
 )
 def test_what_is_no_table_of_leads(text: str) -> None:
     for content_type in ("text/csv; charset=utf-8", "application/octet-stream"):
-        with pytest.raises((InvalidFormat, CorruptedData)):
+        with pytest.raises((InvalidFormat, CorruptedData, InvalidSignal)):
             decode(Upload((("", text.encode()),), content_type), FS)
 
 
@@ -228,17 +227,125 @@ def test_limits(short: np.ndarray) -> None:
             decode(text, FS, limits)
 
 
-def test_real_exports(data_dir: Path, wfdb: ModuleType) -> None:
-    one_lead = decode_path(
-        data_dir / "beats/nstdb_csv/118e00.csv", Hints(fs_hz=360, leads=("MLII",))
-    )
-    assert one_lead.signal_mv.shape[0] == 1
-    watch = decode_path(
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", None])
+def test_a_line_for_each_lead(short: np.ndarray, mark: str, named: bool, ending) -> None:
+    heads = [[f"{lead} (mV)"] if named else [] for lead in STANDARD_LEADS]
+    rows = zip(heads, short.tolist(), strict=True)
+    lines = [mark.join([*head, *map(repr, row)]) for head, row in rows]
+    text = (ending or f"{mark}\n").join(lines) + (ending or "")
+    if mark != ",":
+        text = text.replace(".", ",")
+    decoded = decode(text.encode(), FS)
+    assert_array_equal(decoded.signal_mv, short)
+    assert (decoded.leads, decoded.units_assumed) == (STANDARD_LEADS, not named)
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_pandas_with_a_line_for_each_lead(short: np.ndarray, index: bool) -> None:
+    lines = [list(range(short.shape[1])), *short.tolist()]
+    heads = ["", *range(12)] if index else [None] * 13
+    rows = [
+        [*([] if head is None else [head]), *line] for head, line in zip(heads, lines, strict=True)
+    ]
+    text = "\n".join(",".join(map(str, row)) for row in rows)
+    assert_array_equal(decode(text.encode(), FS).signal_mv, short)
+
+
+def test_a_line_for_time(short: np.ndarray) -> None:
+    rows = [("t_ms", range(600)), ("II", short[1].tolist()), ("V5 (mmHg)", range(600))]
+    text = "\n".join(",".join([head, *map(str, row)]) for head, row in rows)
+    decoded = decode(text.encode())
+    assert (decoded.fs_hz, decoded.leads) == (1000, ("II",))
+
+
+@pytest.mark.parametrize("damage", ["0.1,0.2", "0.1," * 599 + "patient", ",".join(["1"] * 601)])
+def test_damaged_line_of_a_lead(short: np.ndarray, damage: str) -> None:
+    lines = [",".join(map(repr, row)) for row in short.tolist()]
+    lines[5] = damage
+    with pytest.raises(CorruptedData) as caught:
+        decode("\n".join(lines).encode(), FS)
+    assert "patient" not in str(caught.value)
+
+
+@pytest.mark.parametrize("header", ["# I,V1", "% I,V1", "#I,V1"])
+def test_names_behind_a_comment_mark(short: np.ndarray, header: str) -> None:
+    assert decode(table(short[:2], header).encode(), FS).leads == ("I", "V1")
+
+
+WATCH = """Name,"Jane Roe"
+Date of Birth,"Jan 1, 1970"
+Recorded Date,2019-03-28 12:00:00 +0100
+Classification,Sinus Rhythm
+Symptoms,
+Software Version,1.31
+Device,"Watch4,2"
+Sample Rate,512.5 hertz
+
+
+Lead,Lead I
+Unit,\u00b5V
+
+
+"""
+GERMAN = (
+    WATCH.replace("Name", "Name der Person", 1)
+    .replace("Sample Rate,512.5 hertz", "Messrate,512,5 Hertz")
+    .replace("Lead,Lead I", "Ableitung,Ableitung I")
+    .replace("Unit", "Einheit")
+)
+JAPANESE = WATCH.replace("Sample Rate,512.5 hertz", "サンプルレート,512.5ヘルツ").replace(
+    "Lead,Lead I", "誘導,I誘導"
+)
+
+
+@pytest.mark.parametrize("header", [WATCH, GERMAN, JAPANESE, WATCH.replace(",", ";")])
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_apple_health(short: np.ndarray, header: str, decimal: str, ending: str) -> None:
+    samples = "\n".join(f"{value:.3f}".replace(".", decimal) for value in short[0] * 1000)
+    for encoding in ("utf-8", "utf-8-sig"):
+        text = (header + samples + "\n").replace("\n", ending).encode(encoding)
+        for content_type in ("text/csv", "application/octet-stream"):
+            decoded = decode(Upload((("", text),), content_type))
+            assert (decoded.format, decoded.fs_hz, decoded.leads) == ("apple_health", 512.5, ("I",))
+            assert not decoded.units_assumed
+            assert_allclose(decoded.signal_mv, short[:1], atol=1e-6)
+    assert "Roe" not in repr(decoded)
+
+
+@pytest.mark.parametrize("line", ["Jane Roe", "1.2.3", "1 2", "1_000"])
+def test_damaged_apple_health(line: str) -> None:
+    with pytest.raises(CorruptedData) as caught:
+        decode((WATCH + "1.5\n" * 20 + line + "\n").encode())
+    assert "Roe" not in str(caught.value)
+
+
+def test_apple_health_limits() -> None:
+    with pytest.raises(PayloadTooLarge):
+        decode((WATCH + "1.5\n" * 2000).encode(), limits=Limits(max_samples=1000))
+    with pytest.raises(InvalidParameter):
+        decode((WATCH + "1.5\n" * 2000).encode(), Hints(fs_hz=500))
+
+
+def test_watch_layouts_agree(data_dir: Path) -> None:
+    """The same samples under Apple's header, under a localised one, and under the owner's."""
+    plain = decode_path(
         data_dir / "formats/applewatch/ecg_2019-03-28.csv",
-        Hints(fs_hz=510.5, units="uV", leads=("I",)),
+        Hints(fs_hz=510.467, units="uV", leads=("I",)),
     )
-    assert watch.leads == ("I",)
-    assert 0.1 < np.ptp(watch.signal_mv) < 10
+    assert 0.1 < np.ptp(plain.signal_mv) < 10
+    for name in ("en", "decimal_comma"):
+        watch = decode_path(data_dir / f"derived/applewatch/ecg_native_header_{name}.csv")
+        assert (watch.format, watch.fs_hz, watch.leads) == ("apple_health", 510.467, ("I",))
+        assert_array_equal(watch.signal_mv, plain.signal_mv)
+
+
+def test_one_column_without_header(data_dir: Path) -> None:
+    hints = Hints(fs_hz=360, leads=("MLII",))
+    for path in (data_dir / "beats/nstdb_csv").glob("118e*[0-9].csv"):
+        assert_array_equal(decode_path(path, hints).signal_mv[0], np.loadtxt(path, np.float32))
 
 
 def test_sampling_rates_that_cannot_be(recording: Recording, short: np.ndarray) -> None:

@@ -1,11 +1,13 @@
 """JSON: both forms, and one answer that names all that is wrong."""
 
 import json
+import time
 from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from pydantic_core import from_json
 
 from serve_app.decoding import Hints, Limits, decode
 from serve_app.errors import (
@@ -119,8 +121,9 @@ def test_transposed_signal(short: np.ndarray) -> None:
 def test_numbers_beyond_all_bounds() -> None:
     head, tail = b'{"fs_hz": 500, "leads": {"I": [', b"]}}"
     assert np.isinf(decode(head + b"1e400, 1e39" + tail).signal_mv).all()
-    with pytest.raises(InvalidSignal):
-        decode(head + b"1" + b"0" * 400 + tail)
+    for first in (b"", b"null, "):
+        with pytest.raises(InvalidSignal):
+            decode(head + first + b"1" + b"0" * 400 + tail)
     with pytest.raises(InvalidFormat):
         decode(head + b"1" * 100_000 + tail)
 
@@ -130,3 +133,39 @@ def test_limits(short: np.ndarray, made: ModuleType) -> None:
     for limits in (Limits(max_text_bytes=1000), Limits(max_samples=7000)):
         with pytest.raises(PayloadTooLarge):
             decode(body, limits=limits)
+
+
+@pytest.mark.parametrize("form", ["leads", "signal"])
+@pytest.mark.parametrize("last", ["0.25", "null", "NaN", "-Infinity", "1e400", "7", "-0"])
+def test_both_parsers_read_alike(form: str, last: str) -> None:
+    row = f"[0.1, 2e-3, 12345678901234567, {last}]"
+    samples = f'{{"I": {row}, "II": {row}}}' if form == "leads" else f"[{row}, {row}]"
+    body = f'{{"fs_hz": 500, "{form}": {samples}}}'
+    expected = np.array(from_json(row), np.float64).astype(np.float32)
+    for text in (body, body.replace("0.1", "NaN, 0.1")):  # NaN is for the slower parser alone
+        decoded = decode(text.encode(), Hints(leads=("I", "II")))
+        assert_array_equal(decoded.signal_mv[1][-4:], expected)
+
+
+def test_the_last_of_two_equal_keys_counts() -> None:
+    for text in (b'{"leads": {"I": [1], "I": [2, 3]}}', b'{"leads": {"I": [NaN], "I": [2, 3]}}'):
+        assert_array_equal(decode(text, Hints(fs_hz=500)).signal_mv, [[2, 3]])
+
+
+@pytest.mark.benchmark
+def test_cost_of_ten_seconds_of_twelve_leads() -> None:
+    rng = np.random.default_rng(0)
+    body = json.dumps(
+        {
+            "fs_hz": 500,
+            "leads": dict(
+                zip(STANDARD_LEADS, rng.normal(0, 0.3, (12, 5000)).tolist(), strict=True)
+            ),
+        }
+    ).encode()
+    times_ms = []
+    for _ in range(10):
+        started_ns = time.thread_time_ns()
+        decode(body)
+        times_ms.append((time.thread_time_ns() - started_ns) / 1e6)
+    assert min(times_ms) < 5, times_ms
