@@ -100,7 +100,10 @@ class InvalidFormat(RecordingError):
 
     code = "invalid_format"
     title = "Invalid format"
-    default_hint = "Send WFDB, DICOM, CSV, JSON or npy, and name it in Content-Type."
+    default_hint = (
+        "Send WFDB, DICOM, EDF, BDF, ISHNE, MFER, SCP-ECG, Contec, MUSE, Philips, aECG, FHIR, MATLAB, "
+        "HDF5, Parquet, NumPy, CSV, Apple Health or JSON, and name it in Content-Type."
+    )
 
 
 class CorruptedData(RecordingError):
