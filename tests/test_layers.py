@@ -17,6 +17,7 @@ LAYERS = [
         "serve_app.client",
     },
     {"serve_app.cli_output"},
+    {"serve_app.rendering"},
     {
         "serve_app.evaluation",
         "serve_app.explanations",
