@@ -31,6 +31,11 @@ def _from(module: str, function: str) -> Renderer:
 MEDIA_TYPES: Final[Mapping[str, Renderer]] = MappingProxyType(
     {
         "text/csv": _from("csv_table", "render_csv"),
+        "application/fhir+json": _from("fhir", "render_fhir"),
+        "image/svg+xml": _from("picture", "render_svg"),
+        "application/pdf": _from("picture", "render_pdf"),
+        "image/png": _from("picture", "render_png"),
+        "application/dicom": _from("dicom_sr", "render_dicom_sr"),
     }
 )
 

@@ -23,6 +23,9 @@ _MEASUREMENT_COLUMNS: Final = (
     *("recording_sha256", "status"),
 )
 
+# Names of measurements end in them.
+_UNITS: Final = ("ms", "ms2", "s", "bpm", "mv", "deg")
+
 
 def render_csv(result: Result, recording: Recording) -> bytes:
     """UTF-8 with a header line and CR LF (RFC 4180); each row names its recording.
@@ -49,7 +52,7 @@ def _plain(cell: _Cell) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float):
-        return f"{cell:.6g}"
+        return f"{cell:.9g}"
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
@@ -91,12 +94,11 @@ def _analysis_rows(analysis: Analysis) -> Iterator[tuple[_Cell, ...]]:
     for anomaly in analysis.anomalies:
         yield "anomaly", anomaly.kind, anomaly.severity, None, anomaly.start_s, anomaly.end_s
     intervals: list[float | None] = [None, *analysis.rr_intervals_ms]
-    if len(intervals) != len(analysis.r_peaks_s):  # an interval was left out as no rhythm
-        intervals = [None] * len(analysis.r_peaks_s)
-    for r_peak_s, rr_ms in zip(analysis.r_peaks_s, intervals, strict=True):
+    # Without beats there is not even the first one, which has no interval before it.
+    for r_peak_s, rr_ms in zip(analysis.r_peaks_s, intervals, strict=False):
         yield "beat", "rr_interval", rr_ms, "ms", r_peak_s, None
 
 
 def _unit(name: str) -> str | None:
-    known = ("ms", "s", "bpm", "hz", "percent")
-    return name.rpartition("_")[2] if name.rpartition("_")[2] in known else None
+    unit = name.rpartition("_")[2]
+    return unit if unit in _UNITS else None

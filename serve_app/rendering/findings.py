@@ -47,7 +47,7 @@ def caveats(result: Result) -> list[str]:
 
 def conclusion(result: Result) -> str:
     """All of it in a few sentences."""
-    labels = [f"{each.label} ({each.probability:.2f})" for each in findings(result)]
+    labels = [f"{each.label} ({each.probability:.3f})" for each in findings(result)]
     if result.model is None:
         told = "No model was asked"
     elif labels:
