@@ -16,6 +16,8 @@ from rich.progress import track
 
 from serve_app.cli_engine import model_app
 from serve_app.cli_evaluate import evaluate
+from serve_app.cli_hospital import receive, watch
+from serve_app.cli_plot import plot
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
@@ -36,6 +38,9 @@ app = typer.Typer(
 )
 app.add_typer(model_app, name="model")
 app.command()(evaluate)
+app.command()(plot)
+app.command()(receive)
+app.command()(watch)
 _out = Console(highlight=False, soft_wrap=True)
 _told = Console(stderr=True, highlight=False, soft_wrap=True)
 

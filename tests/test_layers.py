@@ -13,8 +13,11 @@ LAYERS = [
         "serve_app.cli",
         "serve_app.cli_engine",
         "serve_app.cli_evaluate",
+        "serve_app.cli_hospital",
         "serve_app.cli_model",
+        "serve_app.cli_plot",
         "serve_app.client",
+        "serve_app.hospital",
     },
     {"serve_app.cli_output"},
     {"serve_app.rendering"},
@@ -38,6 +41,8 @@ ONLY_IN = {
     "starlette": {"serve_app.api"},
     "sklearn": {"serve_app.evaluation"},
     "matplotlib": {"serve_app.evaluation"},
+    "ecg_plot": {"serve_app.rendering"},
+    "pynetdicom": {"serve_app.hospital"},
     "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting"},
 }
 # The one way up: `serve run serve_app:app` and `ecg-serve up` come to the deployments lazily.

@@ -19,6 +19,7 @@ FILING_KEYWORDS: Final = (
     "ReferringPhysicianName",
 )
 _UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
+_READ: Final = (*_UIDS, *FILING_KEYWORDS)
 _LAST_GROUP: Final = 0x0020
 _MAX_PIECES: Final = 20_000
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
@@ -70,13 +71,13 @@ def read_header(data: bytes) -> DicomHeader:
         raise InvalidFormat("Deflated DICOM is not read here.")
     try:
         dataset = _read(data)
-        uids = [_text(dataset, keyword) for keyword in _UIDS]
-        filing = {word: text for word in FILING_KEYWORDS if (text := _text(dataset, word))}
+        said = {word: text for word in _READ if (text := _text(dataset, word))}
     except EcgServeError:
         raise
     except Exception:  # pydicom raises anything on hostile bytes, and quotes them
         raise CorruptedData("The DICOM object cannot be read.") from None
-    return DicomHeader(*uids, filing)
+    sop_class, instance, series = (said.pop(keyword, "") for keyword in _UIDS)
+    return DicomHeader(sop_class, instance, series, said)
 
 
 def _read(data: bytes) -> Any:
@@ -90,7 +91,7 @@ def _read(data: bytes) -> Any:
         _Bounded(data),
         stop_when=lambda tag, _vr, _length: tag.group > _LAST_GROUP,
         force=True,
-        specific_tags=[Tag(word) for word in (*_UIDS, *FILING_KEYWORDS, "SpecificCharacterSet")],
+        specific_tags=[Tag(word) for word in (*_READ, "SpecificCharacterSet")],
     )
     dataset.decode()
     return dataset

@@ -93,9 +93,7 @@ def _observer(result: Result) -> Iterator[Any]:
     uid = derived_uid("model", model.sha256 if model else "none")
     yield _item("UIDREF", ("121012", "DCM", "Device Observer UID"), relation=context, UID=uid)
     told = f"ECG-FM Serve, {model_line(result)}"
-    yield _item(
-        "TEXT", ("121013", "DCM", "Device Observer Name"), relation=context, TextValue=told
-    )
+    yield _item("TEXT", ("121013", "DCM", "Device Observer Name"), relation=context, TextValue=told)
     sha256 = f"model {model.sha256}; " if model else ""
     yield _item(
         "TEXT",

@@ -58,7 +58,7 @@ def render_png(result: Result, recording: Recording) -> bytes:
 
 def _converted(function: str, svg: bytes, **options: float) -> bytes:
     try:
-        import cairosvg
+        import cairosvg  # type: ignore[import-untyped]
     except (ImportError, OSError) as error:  # OSError: without the system's Cairo library
         raise NotInstalled(
             "PDF and PNG pictures need CairoSVG and Cairo, which are not installed.",
@@ -81,14 +81,16 @@ def _drawn_signal(recording: Recording, leads: tuple[str, ...]) -> _Signal:
     rows = [recording.leads.index(lead) for lead in leads]
     signal = recording.signal_mv[rows, :samples].astype(np.float64)
     signal[~np.isfinite(signal)] = np.nan
-    for row in signal:
-        finite = row[np.isfinite(row)]
-        row -= np.median(finite) if finite.size else 0.0
-    return signal
+    return np.stack([row - _median(row) for row in signal])
+
+
+def _median(row: _Signal) -> float:
+    finite = row[np.isfinite(row)]
+    return float(np.median(finite)) if finite.size else 0.0
 
 
 def _chart(signal_mv: _Signal, leads: tuple[str, ...], fs_hz: float) -> Any:
-    import ecg_plot
+    import ecg_plot  # type: ignore[import-untyped]
 
     options: dict[str, Any] = {"layout": "stacked"}
     if leads == STANDARD_LEADS:
@@ -157,13 +159,14 @@ def _page(
     ET.SubElement(page, f"{{{_SVG}}}title").text = "Electrocardiogram, " + head[0][0]
     paper = {"x": "0", "y": "0", "width": "100%", "height": "100%", "fill": "white"}
     ET.SubElement(page, f"{{{_SVG}}}rect", paper)
-    picture.attrib.update(
-        {"x": "0", "y": f"{head_mm:g}", "width": f"{width_mm:g}", "height": f"{height_mm - head_mm:g}"}
-    )
+    place = (0.0, head_mm, width_mm, height_mm - head_mm)
+    for name, value in zip(("x", "y", "width", "height"), place, strict=True):
+        picture.set(name, f"{value:g}")
     page.append(picture)
     for row, (text, colour, bold) in enumerate(head):
         ET.SubElement(page, f"{{{_SVG}}}text", _text_style(row, colour, bold)).text = text
-    return ET.tostring(page, encoding="utf-8", xml_declaration=True)
+    svg: bytes = ET.tostring(page, encoding="utf-8", xml_declaration=True)
+    return svg
 
 
 def _size(width_mm: float, height_mm: float) -> dict[str, str]:
