@@ -75,8 +75,7 @@ def start_receiver(settings: ReceiverSettings, spool: Spool, worker: Worker) -> 
             "The receiver needs pynetdicom, which is not installed.",
             hint="pip install 'ecg-fm-serve[dicom]'",
         ) from error
-    # What it tells below warnings may quote datasets.
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
+    _keep_quiet()
     handlers = [
         (evt.EVT_CONN_OPEN, _bound, [settings.max_object_bytes]),
         (evt.EVT_C_ECHO, lambda _event: _SUCCESS),
@@ -91,6 +90,16 @@ def start_receiver(settings: ReceiverSettings, spool: Spool, worker: Worker) -> 
         )
     except OSError as error:
         raise SettingsError(f"The receiver cannot be started: {error.strerror}.") from error
+
+
+def _keep_quiet() -> None:
+    """Their warnings quote what is sent."""
+    from pydicom import config
+
+    for library in ("pydicom", "pynetdicom"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    config.settings.reading_validation_mode = config.IGNORE
+    config.settings.writing_validation_mode = config.IGNORE
 
 
 def _refuse_openness(settings: ReceiverSettings) -> None:

@@ -48,12 +48,22 @@ def render_dicom_sr(
     report.PreliminaryFlag = "PRELIMINARY"
     report.ReferencedPerformedProcedureStepSequence = []
     report.PerformedProcedureCodeSequence = []
+    report.CodingSchemeIdentificationSequence = [_own_scheme()]
     report.ValueType, report.ContinuityOfContent = "CONTAINER", "SEPARATE"
     report.ConceptNameCodeSequence = [code("11524-6", "LN", "EKG study")]
     report.ContentSequence = list(_content(result, header))
     if header is not None and header.sop_instance_uid:
         report.CurrentRequestedProcedureEvidenceSequence = [_evidence(header)]
     return written(report)
+
+
+def _own_scheme() -> Any:
+    from pydicom import Dataset
+
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator, scheme.CodingSchemeUID = _OWN, derived_uid("scheme", _OWN)
+    scheme.CodingSchemeName = "Labels of ECG-FM, coded by the SHA-256 of their names"
+    return scheme
 
 
 def _evidence(header: DicomHeader) -> Any:

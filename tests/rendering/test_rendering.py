@@ -1,0 +1,48 @@
+"""What holds for every form."""
+
+import builtins
+
+import pytest
+
+from serve_app.errors import NotAcceptable, NotInstalled
+from serve_app.rendering import MEDIA_TYPES, render
+
+
+@pytest.mark.parametrize("media_type", MEDIA_TYPES)
+def test_every_form_says_that_nobody_reviewed_it(predicted, media_type):
+    content = render(predicted.result, predicted.recording, media_type)
+    if media_type in {"application/pdf", "image/png"}:  # compressed; their SVG says it
+        assert content.startswith((b"%PDF-", b"\x89PNG"))
+        return
+    assert b"not reviewed" in content
+    assert b"esearch use only" in content
+
+
+@pytest.mark.parametrize("media_type", MEDIA_TYPES)
+def test_every_form_can_be_had_of_an_analysis_and_of_few_leads(analysed, single_lead, media_type):
+    for answered in (analysed, single_lead):
+        assert render(answered.result, answered.recording, media_type)
+
+
+@pytest.mark.parametrize("media_type", ["text/html", "application/json", "", "x" * 10_000])
+def test_other_forms_are_not_acceptable(predicted, media_type):
+    with pytest.raises(NotAcceptable) as caught:
+        render(predicted.result, predicted.recording, media_type)
+    assert len(str(caught.value)) < 200
+    assert "text/csv" in caught.value.hint
+
+
+@pytest.mark.parametrize("missing", [ImportError, OSError])
+@pytest.mark.parametrize("media_type", ["application/pdf", "image/png"])
+def test_without_cairo_the_way_out_is_told(predicted, monkeypatch, media_type, missing):
+    found = builtins.__import__
+
+    def no_cairo(name, *args, **kwargs):
+        if name == "cairosvg":
+            raise missing
+        return found(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_cairo)
+    with pytest.raises(NotInstalled, match="CairoSVG") as caught:
+        render(predicted.result, predicted.recording, media_type)
+    assert "image/svg+xml" in caught.value.hint
