@@ -64,7 +64,7 @@ def _write(path: Path, folder: Path, form: str, ask: Ask) -> Path:
         raise NotFound(
             f"The file cannot be read: {error.strerror}.", hint="Check the path."
         ) from error
-    rendered = Outcome(ask(upload), upload, is_dicom=False).render(form)
+    rendered = Outcome(ask(upload), upload, file_beside=False).render(form)
     target = folder / f"{path.name}{FORMS[form].suffix}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ The patient's and the study's identifiers are read here for one purpose: that re
 beside the object they are about. They go into DICOM objects alone, never into a log or a message.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -20,6 +21,7 @@ FILING_KEYWORDS: Final = (
 )
 _UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 _READ: Final = (*_UIDS, *FILING_KEYWORDS)
+_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _LAST_GROUP: Final = 0x0020
 _MAX_PIECES: Final = 20_000
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
@@ -30,7 +32,7 @@ class DicomHeader:
     """An object's identity.
 
     Attributes:
-        sop_class_uid: Empty where it is not said, as the others.
+        sop_class_uid: Empty where it is not said or no UID, as the others.
         sop_instance_uid: Of the object.
         series_instance_uid: Of its series.
         filing: By DICOM keyword (`FILING_KEYWORDS`), what files a result beside it.
@@ -76,7 +78,7 @@ def read_header(data: bytes) -> DicomHeader:
         raise
     except Exception:  # pydicom raises anything on hostile bytes, and quotes them
         raise CorruptedData("The DICOM object cannot be read.") from None
-    sop_class, instance, series = (said.pop(keyword, "") for keyword in _UIDS)
+    sop_class, instance, series = (_uid(said.pop(keyword, "")) for keyword in _UIDS)
     return DicomHeader(sop_class, instance, series, said)
 
 
@@ -95,6 +97,11 @@ def _read(data: bytes) -> Any:
     )
     dataset.decode()
     return dataset
+
+
+def _uid(text: str) -> str:
+    """In a damaged object anything may stand in its place."""
+    return text if _UID.fullmatch(text) else ""
 
 
 def _text(dataset: Any, keyword: str) -> str:

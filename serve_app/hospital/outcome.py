@@ -47,13 +47,14 @@ class Outcome:
     Args:
         result: The answer.
         upload: The recording as it was sent.
-        is_dicom: DICOM results are filed in its study then, patient's identifiers included.
+        file_beside: The recording is a DICOM object, and DICOM results are filed in its study,
+            patient's identifiers included; else they are anonymous.
     """
 
-    def __init__(self, result: Result, upload: Upload, *, is_dicom: bool) -> None:
+    def __init__(self, result: Result, upload: Upload, *, file_beside: bool) -> None:
         self.result = result
         self._upload = upload
-        self._header = read_header(upload.files[0][1]) if is_dicom else None
+        self._header = read_header(upload.files[0][1]) if file_beside else None
 
     def render(self, form: str) -> bytes:
         """The bytes of a form; raises as `rendering.render` does."""

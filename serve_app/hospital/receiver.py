@@ -180,14 +180,14 @@ def _store(event: Any, spool: Spool, worker: Worker) -> int:
     if not _UID.fullmatch(uid) or event.request.DataSet is None:
         return _CANNOT_UNDERSTAND
     source = {
-        "kind": "dicom",
+        "kind": "c-store",
         "sop_instance_uid": uid,
         "calling_ae_title": str(event.assoc.requestor.ae_title).strip(),
         "received_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
         item = spool.put(
-            (("", event.encoded_dataset()),), {"kind": "dicom", "name": uid, "source": source}
+            (("", event.encoded_dataset()),), {"kind": "c-store", "name": uid, "source": source}
         )
     except (OSError, Overloaded) as error:
         _log.error("an object was not taken on (%s)", type(error).__name__)

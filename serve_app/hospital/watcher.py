@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from serve_app.decoding.dicom import looks_like_dicom
 from serve_app.decoding.paths import read_path
 from serve_app.decoding.upload import DEFAULT_LIMITS, Files
 from serve_app.errors import EcgServeError, Overloaded
@@ -99,9 +98,8 @@ class Watcher:
         return all(state[member][1] <= done_ns for member in paths if member in state)
 
     def _put(self, path: Path, name: str, files: Files, state: _State) -> bool:
-        is_dicom = len(files) == 1 and looks_like_dicom(files[0][1])
         source = {**_source(name), "files": [member for member, _ in files]}
-        note = {"kind": "dicom" if is_dicom else "file", "name": name, "source": source}
+        note = {"kind": "file", "name": name, "source": source}
         try:
             item = self._spool.put(files, note)
         except (OSError, Overloaded) as error:

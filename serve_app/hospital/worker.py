@@ -79,9 +79,9 @@ class Worker:
 
     def _answer(self, item: Item) -> None:
         upload = Upload(item.files())
-        outcome = Outcome(
-            self._result(item, upload), upload, is_dicom=item.note.get("kind") == "dicom"
-        )
+        # Only what came by C-STORE goes back to where its patient is known.
+        sent_by_node = item.note.get("kind") == "c-store"
+        outcome = Outcome(self._result(item, upload), upload, file_beside=sent_by_node)
         for delivery in self._deliveries:
             delivery.deliver(item.note["name"], item.note["source"], outcome)
 

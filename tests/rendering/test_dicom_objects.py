@@ -17,9 +17,7 @@ from serve_app.rendering.dicom_sr import render_dicom_sr
 def report(predicted, dicom_bytes):
     """Filed beside the recording."""
     header = read_header(dicom_bytes)
-    return pydicom.dcmread(
-        BytesIO(render_dicom_sr(predicted.result, predicted.recording, header))
-    )
+    return pydicom.dcmread(BytesIO(render_dicom_sr(predicted.result, predicted.recording, header)))
 
 
 def items(dataset):
@@ -104,9 +102,7 @@ def test_one_result_is_one_object_and_another_another(predicted, analysed):
 
 def test_the_pdf_is_in_its_envelope(predicted, dicom_bytes):
     header = read_header(dicom_bytes)
-    read = pydicom.dcmread(
-        BytesIO(render_dicom_pdf(predicted.result, predicted.recording, header))
-    )
+    read = pydicom.dcmread(BytesIO(render_dicom_pdf(predicted.result, predicted.recording, header)))
     assert read.EncapsulatedDocument[: read.EncapsulatedDocumentLength].startswith(b"%PDF-")
     assert read.PatientID == header.filing["PatientID"]
     assert read.SourceInstanceSequence[0].ReferencedSOPInstanceUID == header.sop_instance_uid

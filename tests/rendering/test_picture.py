@@ -102,7 +102,7 @@ def test_no_text_is_wider_than_the_page(predicted):
     "spoil",
     [
         lambda signal: np.full_like(signal, np.nan),
-        lambda signal: np.zeros_like(signal),
+        np.zeros_like,
         lambda signal: np.where(signal > 0.2, np.inf, signal),
         lambda signal: signal * 1e6,
         lambda signal: signal + 3e5,
