@@ -22,6 +22,7 @@ _SHOWN_S: Final = 10.0
 _MAX_STACKED_LEADS: Final = 12
 _MAX_MV: Final = 5.0
 _PNG_DPI: Final = 150
+_MIN_WIDTH_MM: Final = 160.0
 _MARGIN_MM: Final = 12.0
 _LINE_MM: Final = 5.2
 _HEAD_TOP_MM: Final = 8.0
@@ -42,8 +43,9 @@ def render_svg(result: Result, recording: Recording) -> bytes:
     signal_mv = _drawn_signal(recording, leads)
     chart = _chart(signal_mv, leads, recording.fs_hz)
     picture = ET.fromstring(chart.to_svg())  # noqa: S314 - made here
-    head = _head(result, _notes(recording, leads), chart.width_mm)
-    return _page(picture, head, chart.width_mm, chart.height_mm)
+    width_mm = max(chart.width_mm, _MIN_WIDTH_MM)
+    head = _head(result, _notes(recording, leads), width_mm)
+    return _page(picture, head, width_mm, chart.height_mm)
 
 
 def render_pdf(result: Result, recording: Recording) -> bytes:
@@ -94,7 +96,9 @@ def _chart(signal_mv: _Signal, leads: tuple[str, ...], fs_hz: float) -> Any:
 
     options: dict[str, Any] = {"layout": "stacked"}
     if leads == STANDARD_LEADS:
-        options = {"layout": "12lead", "time_mode": "sequential", "rhythm_lead": "II"}
+        short = signal_mv.shape[1] / fs_hz <= _SHOWN_S / 4  # each column holds all of it
+        time_mode = "simultaneous" if short else "sequential"
+        options = {"layout": "12lead", "time_mode": time_mode, "rhythm_lead": "II"}
     return ecg_plot.plot(
         signal_mv,
         sample_rate=fs_hz,
@@ -154,23 +158,20 @@ def _page(
 ) -> bytes:
     head_mm = _HEAD_TOP_MM + _LINE_MM * (len(head) - 1)
     height_mm += head_mm
-    page = ET.Element(f"{{{_SVG}}}svg", _size(width_mm, height_mm))
+    size = {"width": f"{width_mm:g}mm", "height": f"{height_mm:g}mm"}
+    page = ET.Element(f"{{{_SVG}}}svg", size)
     page.set("viewBox", f"0 0 {width_mm:g} {height_mm:g}")
     ET.SubElement(page, f"{{{_SVG}}}title").text = "Electrocardiogram, " + head[0][0]
     paper = {"x": "0", "y": "0", "width": "100%", "height": "100%", "fill": "white"}
     ET.SubElement(page, f"{{{_SVG}}}rect", paper)
-    place = (0.0, head_mm, width_mm, height_mm - head_mm)
-    for name, value in zip(("x", "y", "width", "height"), place, strict=True):
-        picture.set(name, f"{value:g}")
+    picture.set("y", f"{head_mm:g}")
+    for side in ("width", "height"):  # the page's coordinates are millimetres
+        picture.set(side, picture.get(side, "").removesuffix("mm"))
     page.append(picture)
     for row, (text, colour, bold) in enumerate(head):
         ET.SubElement(page, f"{{{_SVG}}}text", _text_style(row, colour, bold)).text = text
     svg: bytes = ET.tostring(page, encoding="utf-8", xml_declaration=True)
     return svg
-
-
-def _size(width_mm: float, height_mm: float) -> dict[str, str]:
-    return {"width": f"{width_mm:g}mm", "height": f"{height_mm:g}mm"}
 
 
 def _text_style(row: int, colour: str, bold: bool) -> dict[str, str]:

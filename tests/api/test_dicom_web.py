@@ -1,14 +1,11 @@
 """STOW-RS: by dicomweb-client against a live server, and by hand against the rules."""
 
-import asyncio
 import io
 import json
-import threading
 
 import pydicom
 import pytest
 import requests
-import uvicorn
 from dicomweb_client import DICOMwebClient
 from starlette.testclient import TestClient
 
@@ -16,6 +13,7 @@ from serve_app.api import create_app
 from serve_app.errors import ModelUnavailable
 from serve_app.pipeline import InProcessModel, Pipeline
 from serve_app.results import Result
+from tests.live_app import live
 
 REFERENCED, FAILED = "00081199", "00081198"
 RESULT, PROBLEM = "00991001", "00991002"
@@ -34,18 +32,9 @@ def client(app):
 
 
 @pytest.fixture(scope="module")
-def live(app):
-    """The URL of the app behind a real HTTP server."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
-    thread.start()
-    while not server.started:
-        thread.join(0.02)
-        assert thread.is_alive()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+def url(app):
+    with live(app) as url:
+        yield f"{url}/v1/dicom-web"
 
 
 @pytest.fixture
@@ -69,8 +58,8 @@ def reason_of(item):
     return item["00081197"]["Value"][0], json.loads(item[PROBLEM]["Value"][0])
 
 
-def test_dicomweb_client_stores_and_reads_the_result(live, dataset):
-    answer = DICOMwebClient(f"{live}/v1/dicom-web").store_instances([dataset])
+def test_dicomweb_client_stores_and_reads_the_result(url, dataset):
+    answer = DICOMwebClient(url).store_instances([dataset])
     (item,) = answer.ReferencedSOPSequence
     assert item.ReferencedSOPInstanceUID == dataset.SOPInstanceUID
     assert "FailedSOPSequence" not in answer
@@ -79,10 +68,10 @@ def test_dicomweb_client_stores_and_reads_the_result(live, dataset):
     assert max(result.predictions, key=lambda each: each.probability).label == "Sinus rhythm"
 
 
-def test_dicomweb_client_stores_in_chunks_into_a_study(live, dataset):
+def test_dicomweb_client_stores_in_chunks_into_a_study(url, dataset):
     second = pydicom.dcmread(io.BytesIO(_bytes(dataset)))
     second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
-    client = DICOMwebClient(f"{live}/v1/dicom-web", chunk_size=10_000)
+    client = DICOMwebClient(url, chunk_size=10_000)
     answer = client.store_instances([dataset, second], dataset.StudyInstanceUID)
     assert [item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence] == [
         dataset.SOPInstanceUID,
@@ -90,8 +79,8 @@ def test_dicomweb_client_stores_in_chunks_into_a_study(live, dataset):
     ]
 
 
-def test_dicomweb_client_learns_of_another_study(live, dataset):
-    client = DICOMwebClient(f"{live}/v1/dicom-web")
+def test_dicomweb_client_learns_of_another_study(url, dataset):
+    client = DICOMwebClient(url)
     with pytest.raises(requests.HTTPError) as caught:
         client.store_instances([dataset], "1.2.3")
     assert caught.value.response.status_code == 409

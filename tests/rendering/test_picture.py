@@ -74,6 +74,20 @@ def test_one_lead_is_drawn_alone(single_lead):
     assert "ECG" in texts(page)
 
 
+def test_of_short_recordings_each_lead_is_whole(predicted):
+    recording = predicted.recording
+    short = make_recording(
+        recording.signal_mv[:, :1500],
+        fs_hz=recording.fs_hz,
+        leads=recording.leads,
+        format="npy",
+        sha256="0" * 64,
+    )
+    drawn = traces(page_of(predicted.result, short))
+    assert len(drawn) == 13
+    assert [np.ptp(trace[:, 0]) for trace in drawn] == pytest.approx([25 * 1.499] * 13, abs=1e-3)
+
+
 def test_leads_beyond_the_twelve_are_told(predicted, data_dir):
     from serve_app.decoding import decode_path
 
