@@ -67,7 +67,8 @@ def receive(
         str | None, typer.Option(help="DICOM node for results, AE@host:port.")
     ] = None,
     send: Annotated[
-        list[SendForm] | None, typer.Option(help="What is sent there [dicom-sr]; may be repeated.")
+        list[SendForm] | None,
+        typer.Option(help="What is sent there, by default dicom-sr; may be repeated."),
     ] = None,
     spool: SpoolFolder = Path("ecg-spool"),
     max_object_mb: Annotated[int, typer.Option(help="Largest object.", min=1)] = 100,
@@ -109,7 +110,9 @@ def watch(
     folder: Annotated[Path, typer.Argument(help="Its recordings, and its folders'.")],
     server: Server = None,
     model: Model = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results [the same].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results; by default the same.")
+    ] = None,
     write: Write = None,
     spool: SpoolFolder = Path("ecg-spool"),
     interval_s: Annotated[float, typer.Option(help="Between looks.", min=0.05)] = 2.0,

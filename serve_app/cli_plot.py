@@ -36,7 +36,9 @@ def plot(
     files: Annotated[
         list[Path], typer.Argument(help="Recordings; a .hea brings its .dat or .mat.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to [beside each file].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; by default beside each file.")
+    ] = None,
     form: Annotated[PlotForm, typer.Option("--format", help="Of the files.")] = PlotForm.SVG,
     server: Annotated[str | None, typer.Option(help="Ask this server for the findings.")] = None,
     model: Annotated[str | None, typer.Option(help="Without --server: what to load.")] = None,
