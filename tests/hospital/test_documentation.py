@@ -1,6 +1,7 @@
 """docs/hospital.md holds: its commands run, and it lists what there is."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_every_option_of_receive_is_known():
         [Path(sys.executable).with_name("ecg-serve"), "receive", "--help"],
         capture_output=True,
         text=True,
-        env={"NO_COLOR": "1", "COLUMNS": "200", "PATH": ""},
+        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "200"},
     ).stdout
     for option in re.findall(r"--[a-z-]+", RECEIVE):
         assert option in shown, option
