@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -158,7 +159,7 @@ def _check_forms(forms: Sequence[str]) -> None:
     if not _NEED_CAIRO & set(forms):
         return
     try:
-        import cairosvg  # type: ignore[import-untyped]  # noqa: F401
+        import_module("cairosvg")
     except (ImportError, OSError) as error:
         raise NotInstalled(
             "PDF and PNG pictures need CairoSVG and Cairo.",

@@ -4,8 +4,10 @@ Drawn by ecg-plot as SVG in millimetres, under a head of findings; PDF and PNG b
 """
 
 import math
+import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -60,7 +62,7 @@ def render_png(result: Result, recording: Recording) -> bytes:
 
 def _converted(function: str, svg: bytes, **options: float) -> bytes:
     try:
-        import cairosvg  # type: ignore[import-untyped]
+        cairosvg = import_module("cairosvg")
     except (ImportError, OSError) as error:  # OSError: without the system's Cairo library
         raise NotInstalled(
             "PDF and PNG pictures need CairoSVG and Cairo, which are not installed.",
@@ -92,14 +94,12 @@ def _median(row: _Signal) -> float:
 
 
 def _chart(signal_mv: _Signal, leads: tuple[str, ...], fs_hz: float) -> Any:
-    import ecg_plot  # type: ignore[import-untyped]
-
     options: dict[str, Any] = {"layout": "stacked"}
     if leads == STANDARD_LEADS:
         short = signal_mv.shape[1] / fs_hz <= _SHOWN_S / 4  # each column holds all of it
         time_mode = "simultaneous" if short else "sequential"
         options = {"layout": "12lead", "time_mode": time_mode, "rhythm_lead": "II"}
-    return ecg_plot.plot(
+    return import_module("ecg_plot").plot(
         signal_mv,
         sample_rate=fs_hz,
         lead_names=[_printable(lead) for lead in leads],
@@ -147,8 +147,6 @@ def _head(result: Result, notes: list[str], width_mm: float) -> list[tuple[str, 
 
 
 def _wrapped(text: str, width_mm: float) -> list[str]:
-    import textwrap
-
     letters = max(20, int(width_mm / (_TEXT_MM * _LETTER)))
     return textwrap.wrap(_printable(text), letters)
 

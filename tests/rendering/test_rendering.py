@@ -1,11 +1,11 @@
 """What holds for every form."""
 
-import builtins
+import importlib
 
 import pytest
 
 from serve_app.errors import NotAcceptable, NotInstalled
-from serve_app.rendering import MEDIA_TYPES, render
+from serve_app.rendering import MEDIA_TYPES, picture, render
 
 
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
@@ -34,14 +34,12 @@ def test_other_forms_are_not_acceptable(predicted, media_type):
 @pytest.mark.parametrize("missing", [ImportError, OSError])
 @pytest.mark.parametrize("media_type", ["application/pdf", "image/png"])
 def test_without_cairo_the_way_out_is_told(predicted, monkeypatch, media_type, missing):
-    found = builtins.__import__
-
-    def no_cairo(name, *args, **kwargs):
+    def no_cairo(name):
         if name == "cairosvg":
             raise missing
-        return found(name, *args, **kwargs)
+        return importlib.import_module(name)
 
-    monkeypatch.setattr(builtins, "__import__", no_cairo)
+    monkeypatch.setattr(picture, "import_module", no_cairo)
     with pytest.raises(NotInstalled, match="CairoSVG") as caught:
         render(predicted.result, predicted.recording, media_type)
     assert "image/svg+xml" in caught.value.hint
