@@ -73,6 +73,9 @@ class Watcher:
 
     def _take(self, path: Path, name: str, state: _State) -> bool:
         """Whether it was taken on; what a WFDB header brings comes with the header."""
+        if path.suffix.lower() != ".hea" and self._is_done(path, [path], state):
+            self._taken[path] = state[path]  # without reading what was answered long ago
+            return False
         try:
             files = read_path(path, DEFAULT_LIMITS)
         except OSError:

@@ -1,7 +1,6 @@
 """docs/hospital.md holds: its commands run, and it lists what there is."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -9,8 +8,10 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
 from serve_app.api import create_app
+from serve_app.cli import app
 from serve_app.hospital.outcome import FORMS
 from serve_app.rendering import MEDIA_TYPES
 from tests.live_app import live
@@ -44,12 +45,7 @@ def test_dicomweb(tmp_path, pipeline, settings):
 
 
 def test_every_option_of_receive_is_known():
-    shown = subprocess.run(
-        [Path(sys.executable).with_name("ecg-serve"), "receive", "--help"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "200"},
-    ).stdout
+    shown = CliRunner().invoke(app, ["receive", "--help"], env={"COLUMNS": "200"}).output
     for option in re.findall(r"--[a-z-]+", RECEIVE):
         assert option in shown, option
 

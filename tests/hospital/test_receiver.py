@@ -147,9 +147,11 @@ def test_a_stated_length_is_not_believed(spool, idle_worker):
     ):
         raw.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF) + b"\0" * 1000)
         raw.settimeout(10)
-        with pytest.raises((ConnectionError, StopIteration)):
-            # Closed (nothing more to read) or reset.
-            next(iter(lambda: raw.recv(1000), b""))
+        try:
+            closed = raw.recv(1000) == b""
+        except ConnectionError:
+            closed = True
+        assert closed
 
 
 def test_what_cannot_be_kept_is_not_acknowledged(spool, idle_worker, dataset, monkeypatch):
@@ -258,7 +260,7 @@ def test_a_node_that_is_away(spool, ask, dataset):
     worker = Worker(spool, ask, [node], first_wait_s=0.0)
     with receiving(spool, worker) as own_port:
         send(own_port, dataset)
-    for _ in range(7):
+    for _ in range(6):
         assert worker.work() == 0
     assert len(list(spool.waiting())) == 1
 
