@@ -110,7 +110,9 @@ async def store(services: ServicesOf, media_type: _Wanted, upload: UploadOf) -> 
 async def store_in_study(
     services: ServicesOf,
     media_type: _Wanted,
-    study: Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")],
+    study: Annotated[
+        str, Path(pattern=r"^[0-9.]{1,64}$", examples=["1.2.826.0.1.3680043.8.498.1"])
+    ],
     upload: UploadOf,
 ) -> Response:
     """As without a study; objects of another one fail."""

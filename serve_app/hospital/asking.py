@@ -13,7 +13,7 @@ from serve_app.pipeline import InProcessModel, Pipeline
 from serve_app.results import Result
 from serve_app.settings import load_settings
 
-__all__ = ["Ask", "asker", "is_final"]
+__all__ = ["Ask", "asker", "is_final", "predict_or_analyze"]
 
 Ask = Callable[[Upload], Result]
 
@@ -35,14 +35,14 @@ def asker(server: str | None, model: str | None = None) -> Iterator[Ask]:
     """
     if server is not None:
         with Client(server) as client:
-            yield partial(_ask, client.predict, client.analyze)
+            yield partial(predict_or_analyze, client.predict, client.analyze)
         return
     settings = load_settings(model=model)
     fetch_model(settings)
     pipeline = Pipeline(settings, InProcessModel(partial(load_engine, settings)))
     with asyncio.Runner() as runner:
         yield partial(
-            _ask,
+            predict_or_analyze,
             lambda upload: runner.run(pipeline.predict(upload)),
             lambda upload: runner.run(pipeline.analyze(upload)),
         )
@@ -57,7 +57,8 @@ def is_final(error: EcgServeError) -> bool:
     return isinstance(error, (RecordingError, RequestError))
 
 
-def _ask(predict: Ask, analyze: Ask, upload: Upload) -> Result:
+def predict_or_analyze(predict: Ask, analyze: Ask, upload: Upload) -> Result:
+    """The prediction, or the analysis alone of what is no signal for the model."""
     try:
         return predict(upload)
     except EcgServeError as error:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from serve_app.hospital.asking import _ask
+from serve_app.hospital.asking import predict_or_analyze
 from serve_app.hospital.receiver import ReceiverSettings, start_receiver
 from serve_app.hospital.spool import Spool
 from serve_app.hospital.worker import Worker
@@ -31,7 +31,9 @@ def ask(pipeline):
             with lock:
                 return runner.run(method(upload))
 
-        yield partial(_ask, partial(run, pipeline.predict), partial(run, pipeline.analyze))
+        yield partial(
+            predict_or_analyze, partial(run, pipeline.predict), partial(run, pipeline.analyze)
+        )
 
 
 @contextmanager
