@@ -18,6 +18,8 @@ from serve_app.cli_bulk import bulk
 from serve_app.cli_config import config_app
 from serve_app.cli_engine import model_app
 from serve_app.cli_evaluate import evaluate
+from serve_app.cli_hospital import receive, watch
+from serve_app.cli_plot import plot
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
@@ -39,6 +41,9 @@ app.add_typer(model_app, name="model")
 app.add_typer(config_app, name="config")
 app.command()(bulk)
 app.command()(evaluate)
+app.command()(plot)
+app.command()(receive)
+app.command()(watch)
 _out = Console(highlight=False, soft_wrap=True)
 _told = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -101,8 +101,8 @@ class InvalidFormat(RecordingError):
     code = "invalid_format"
     title = "Invalid format"
     default_hint = (
-        "Send WFDB, DICOM, EDF, BDF, ISHNE, MFER, SCP-ECG, Contec, MUSE, Philips, aECG, FHIR, MATLAB, "
-        "HDF5, Parquet, NumPy, CSV, Apple Health or JSON, and name it in Content-Type."
+        "Send WFDB, DICOM, EDF, BDF, ISHNE, MFER, SCP-ECG, Contec, MUSE, Philips, aECG, FHIR, "
+        "MATLAB, HDF5, Parquet, NumPy, CSV, Apple Health or JSON, and name it in Content-Type."
     )
 
 

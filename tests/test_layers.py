@@ -15,10 +15,14 @@ LAYERS = [
         "serve_app.cli_config",
         "serve_app.cli_engine",
         "serve_app.cli_evaluate",
+        "serve_app.cli_hospital",
         "serve_app.cli_model",
+        "serve_app.cli_plot",
         "serve_app.client",
+        "serve_app.hospital",
     },
     {"serve_app.cli_output"},
+    {"serve_app.rendering"},
     {
         "serve_app.bulk",
         "serve_app.evaluation",
@@ -41,6 +45,8 @@ ONLY_IN = {
     "sklearn": {"serve_app.evaluation"},
     "matplotlib": {"serve_app.evaluation"},
     "pyarrow": {"serve_app.bulk", "serve_app.decoding", "deployments"},
+    "ecg_plot": {"serve_app.rendering"},
+    "pynetdicom": {"serve_app.hospital"},
     "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting"},
 }
 # The one way up: `serve run serve_app:app` and `ecg-serve up` come to the deployments lazily.

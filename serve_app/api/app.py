@@ -7,6 +7,7 @@ import serve_app
 from serve_app.api import problems, routes
 from serve_app.api.admission import Admission
 from serve_app.api.declarations import MODEL_HEADERS, Services
+from serve_app.api.dicom_web import dicom_web_router
 from serve_app.api.explain import LABEL_HEADER, explain_router
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import RequestScope
@@ -45,6 +46,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
     app.include_router(routes.router)
     app.include_router(routes.embed_router)
     app.include_router(explain_router)
+    app.include_router(dicom_web_router)
     app.include_router(routes.metrics_router)
     if settings.cors_origins:
         app.add_middleware(

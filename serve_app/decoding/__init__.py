@@ -1,7 +1,8 @@
 """Bytes to a Recording, the format recognised by content.
 
-``decode(upload)`` reads whatever the table in `formats` has. What a client sends may be anything: sizes are checked before they are believed, no file is opened by a name of
-the sender's, and every failure is an EcgServeError that quotes neither path nor content.
+``decode(upload)`` reads whatever the table in `formats` has. What a client sends may be anything:
+sizes are checked before they are believed, no file is opened by a name of the sender's, and every
+failure is an EcgServeError that quotes neither path nor content.
 """
 
 import contextlib
