@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.decoding.dicom_header import read_header
 from serve_app.decoding.upload import Limits
-from serve_app.errors import EcgServeError, PayloadTooLarge
+from serve_app.errors import EcgServeError, InvalidFormat, PayloadTooLarge
 
 
 def test_real_objects(data_dir):

@@ -127,8 +127,8 @@ def snr_db(
     The mean beat is the signal, its power spread over the RR interval; noise is what a scaled and
     shifted mean beat and a line leave of each beat (ensemble averaging: Sörnmo and Laguna,
     Bioelectrical Signal Processing, 2005). Baseline wander slower than a beat is no noise here, see
-    `baseline_mv` of `quality_indices`. Within 1 dB for white noise of 5 to 20 dB; beyond 25 dB it is
-    the heart's own variation that is measured, and below 0 dB peaks are too uncertain.
+    `baseline_mv` of `quality_indices`. Within 1 dB for white noise of 5 to 20 dB; beyond 25 dB the
+    heart's own variation is measured, and below 0 dB peaks are too uncertain.
 
     Args:
         x: `(samples,)` or `(leads, samples)` in mV, at least 1 s.

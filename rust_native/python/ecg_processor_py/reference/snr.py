@@ -63,7 +63,7 @@ def _residuals(beats: Row, beat: Row) -> Row:
     """Power of what the fit leaves of each beat."""
     padded = np.concatenate([beat[:1], beat, beat[-1:]])
     slope = (padded[2:] - padded[:-2]) / 2.0
-    line = np.arange(len(beat)) - (len(beat) - 1) / 2.0
+    line = np.arange(len(beat), dtype=np.float64) - (len(beat) - 1) / 2.0
     fit = _orthonormal([beat, slope - slope.mean(), line])
     left = (beats**2).sum(axis=1) - ((beats @ fit.T) ** 2).sum(axis=1)
     return np.asarray(np.maximum(left, 0.0) / (len(beat) - FITTED), dtype=np.float64)
