@@ -20,7 +20,9 @@ LAYERS = [
     {
         "serve_app.evaluation",
         "serve_app.explanations",
+        "serve_app.batch",
         "serve_app.pipeline",
+        "serve_app.rendering",
         "serve_app.reporting",
         "serve_app.training",
     },
