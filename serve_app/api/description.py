@@ -1,7 +1,7 @@
 """What OpenAPI says beyond the handlers: schemas and parameters that all operations share."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -94,10 +94,11 @@ def install(app: FastAPI, lines: Sequence[type[BaseModel]]) -> None:
 def _complete(schema: dict[str, Any], lines: Sequence[type[BaseModel]]) -> None:
     components = schema.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    told: list[tuple[type[BaseModel], Literal["serialization"]]] = [
-        (model, "serialization") for model in [Problem, *lines]
-    ]
-    _, more = models_json_schema(told, ref_template="#/components/schemas/{model}")
+    models: list[type[BaseModel]] = [Problem, *lines]
+    _, more = models_json_schema(
+        [(model, "serialization") for model in models],
+        ref_template="#/components/schemas/{model}",
+    )
     schemas.update(more["$defs"])
     components["parameters"] = _PARAMETERS
     schema["tags"] = _TAGS

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 from starlette.types import Scope
 
 from serve_app.errors import (
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 MEDIA_TYPE: Final = "application/problem+json"
+_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
 PROBLEM_SCHEMA: Final = "#/components/schemas/Problem"
 
 
@@ -131,9 +132,14 @@ def _routing_error(request: Request, error: HTTPException) -> EcgServeError:
 
 def _allowed(request: Request) -> list[str]:
     """The methods of every route with this path."""
-    methods = {"OPTIONS"}
-    for route in request.app.router.routes:
-        matched, _ = route.matches(request.scope)
-        if matched is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+    methods = {method for method in _METHODS if _is_routed(request, method)}
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+
+def _is_routed(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(
+        method == "GET" if isinstance(route, Mount) else True
+        for route in request.app.router.routes
+        if route.matches(scope)[0] is Match.FULL
+    )

@@ -187,7 +187,7 @@ def test_paths_and_methods_that_are_not(client):
     assert_problem(client.get("/v1/models/other"), 404, "model_not_found")
     refused = client.get("/v1/predict")
     assert_problem(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "POST"
+    assert refused.headers["allow"] == "OPTIONS, POST"
 
 
 def test_another_model_or_media_type(client, dicom_bytes):
