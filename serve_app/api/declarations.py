@@ -222,13 +222,13 @@ def _parameters(*names: str) -> list[dict[str, str]]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def body_of(example: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI of a recording as a body, with an example of its JSON form."""
+def body_of(example: dict[str, Any], csv: str | None = None) -> dict[str, Any]:
+    """The OpenAPI of a recording as a body, with examples as JSON and, if given, as CSV."""
     files = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
     content = {
         "application/octet-stream": BINARY,
         "application/json": {"schema": RECORDING_SCHEMA, "example": example},
-        "text/csv": BINARY,
+        "text/csv": {"schema": {"type": "string"}, **({"example": csv} if csv else {})},
         "application/dicom": BINARY,
         "application/zip": BINARY,
         "application/x-npy": BINARY,

@@ -25,7 +25,7 @@ from serve_app.api.declarations import (
     one_of,
     problems,
 )
-from serve_app.api.examples import ANALYZE_EXAMPLE, PREDICT_EXAMPLE
+from serve_app.api.examples import ANALYZE_CSV, ANALYZE_EXAMPLE, PREDICT_EXAMPLE
 from serve_app.api.representations import OF_ANALYSES, OF_PREDICTIONS, represent
 from serve_app.engine.identity import is_revision
 from serve_app.errors import ModelNotFound, Unavailable
@@ -139,7 +139,7 @@ async def embed(
     "/v1/analyze",
     response_model=Result,
     responses=PROBLEMS | answered_in(OF_ANALYSES),
-    openapi_extra=body_of(ANALYZE_EXAMPLE),
+    openapi_extra=body_of(ANALYZE_EXAMPLE, ANALYZE_CSV),
     summary="Analyse a recording's signal",
 )
 async def analyze(
