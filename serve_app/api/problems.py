@@ -137,7 +137,9 @@ def _allowed(request: Request) -> list[str]:
 
 
 def _is_routed(request: Request, method: str) -> bool:
-    scope = {**request.scope, "method": method}
+    # A mounted app was given the rest of the path alone.
+    root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
+    scope = {**request.scope, "method": method, "root_path": root}
     return any(
         method == "GET" if isinstance(route, Mount) else True
         for route in request.app.router.routes

@@ -1,0 +1,42 @@
+"""/docs: the page and its files come from here, and it asks nobody else."""
+
+import re
+
+import pytest
+
+
+def test_the_page_and_all_it_names_come_from_here(client):
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(named) >= 5
+    for address in named:
+        assert "//" not in address
+        assert client.get(f"/{address}").status_code == 200, address
+    assert "://" not in page.text
+
+
+def test_the_page_may_ask_nobody_else(client):
+    for path in ("/docs", "/web/docs.js"):
+        policy = client.get(path).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "connect-src 'self'" in policy
+        assert "http" not in policy
+    assert "<script>" not in client.get("/docs").text
+
+
+def test_vendored_files_are_kept_by_browsers_and_ours_are_asked_for_again(client):
+    page = client.get("/docs")
+    vendored = re.search(r'src="(web/vendor/[^"]+\.js)"', page.text)[1]
+    kept = client.get(f"/{vendored}")
+    assert "immutable" in kept.headers["cache-control"]
+    assert client.get("/web/docs.js").headers["cache-control"] == "no-cache"
+    known = client.get("/web/docs.js", headers={"If-None-Match": client.get("/web/docs.js").headers["etag"]})  # fmt: skip
+    assert known.status_code == 304
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt"])
+def test_licences_lie_beside_what_they_license(repo_root, name):
+    (folder,) = (repo_root / "serve_app" / "web" / "vendor").glob("swagger-ui-*")
+    assert (folder / name).stat().st_size > 50
