@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
 from serve_app.decoding import Hints
-from serve_app.errors import EcgServeError, ResourceExhausted
+from serve_app.errors import EcgServeError, InferenceTimeout, ResourceExhausted
 from serve_app.pipeline import Options, Pipeline, Sent
 from serve_app.results import Result
 
@@ -25,7 +27,7 @@ class _Wish:
     hints: Hints | None
     options: Options | None
     request_id: str | None
-    timeout_s: float | None
+    deadline_s: float
 
 
 async def predict_batch(
@@ -48,10 +50,11 @@ async def predict_batch(
         hints: Of each recording.
         options: Of each recording.
         request_id: Put into every Result.
-        timeout_s: For each recording, as in ``Pipeline.predict``.
+        timeout_s: For all of them together; beside it each has the time that settings give it.
         side_by_side: Recordings under way, those included that are done but not yet taken.
     """
-    wish = _Wish(hints, options, request_id, timeout_s)
+    deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    wish = _Wish(hints, options, request_id, deadline_s)
     under_way: deque[asyncio.Task[Outcome]] = deque()
     try:
         for recording in recordings:
@@ -67,13 +70,18 @@ async def predict_batch(
 
 
 async def _predict(pipeline: Pipeline, recording: Sent, wish: _Wish) -> Outcome:
+    left_s = wish.deadline_s - time.monotonic()
+    if left_s <= 0:
+        return InferenceTimeout(
+            "The time for the whole batch is over.", hint="Send fewer at a time."
+        )
     try:
         return await pipeline.predict(
             recording,
             hints=wish.hints,
             options=wish.options,
             request_id=wish.request_id,
-            timeout_s=wish.timeout_s,
+            timeout_s=left_s,
         )
     except EcgServeError as error:
         return error

@@ -394,7 +394,7 @@ class Pipeline:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            raise InferenceTimeout(f"No answer within {seconds:g} s.") from error
+            raise InferenceTimeout(f"No answer within {seconds:.3g} s.") from error
 
     async def _in_thread(self, function: Callable[[*_Args], _Return], *args: *_Args) -> _Return:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)

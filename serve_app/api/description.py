@@ -47,8 +47,8 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "Timeout": {
         "name": "X-Request-Timeout-Seconds",
         "in": "header",
-        "description": "No answer later than this: 504. Settings may allow less; in a batch it is "
-        "for each recording.",
+        "description": "No answer later than this: 504. Settings may allow less; a batch is one "
+        "request.",
         "schema": {"type": "string", "pattern": "^(?=.*[1-9])[0-9]{1,6}(\\.[0-9]{1,6})?$"},
         "example": "30",
     },

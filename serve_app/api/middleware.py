@@ -56,7 +56,8 @@ class RequestScope:
         request_id = scope["request_id"] = _request_id(headers)
         trace = trace_of(headers.get(TRACEPARENT, ""))
         scope["trace_id"] = trace.trace_id
-        started_s, status, bare = time.perf_counter(), 500, scope["method"] == "HEAD"
+        started_s = scope["started_s"] = time.perf_counter()
+        status, bare = 500, scope["method"] == "HEAD"
 
         async def send_named(message: Message) -> None:
             nonlocal status

@@ -36,7 +36,9 @@ def test_a_zip_of_records_answers_as_each_alone(client, ptbxl, zipped):
     told = lines(client.post(PATH, content=zipped(ptbxl)))
     assert [line.name for line in told] == sorted({name[:-4] for name in ptbxl})
     for line in told:
-        files = [("file", (f"{line.name}{end}", ptbxl[line.name + end])) for end in (".hea", ".dat")]
+        files = [
+            ("file", (f"{line.name}{end}", ptbxl[line.name + end])) for end in (".hea", ".dat")
+        ]
         alone = client.post("/v1/predict", files=files).json()
         assert line.result.recording.sha256 == alone["recording"]["sha256"]
         batched = [prediction.probability for prediction in line.result.predictions]
@@ -189,13 +191,14 @@ def test_lines_leave_as_soon_as_they_are_ready_and_few_recordings_are_under_way(
     async def play():
         gate, talk = await gated(batch_concurrency=3)
         await settled(lambda: gate.waiting == 3)
-        gate.open.release()
+        for _ in range(3):
+            gate.open.release()
         start = await talk.sent.get()
         first = await asyncio.wait_for(talk.sent.get(), 5)
         assert start["status"] == 200
         assert json.loads(first["body"])["error"]["code"] == "model_unavailable"
         assert first["more_body"]
-        for _ in range(11):
+        for _ in range(9):
             gate.open.release()
         bodies = [(await talk.sent.get())["body"] for _ in range(12)]
         await talk.task
@@ -210,7 +213,7 @@ def test_who_does_not_read_is_not_worked_for(gated):
         gate, talk = await gated(batch_concurrency=2)
         for _ in range(12):
             gate.open.release()
-        await settled(lambda: talk.sent.full())
+        await settled(talk.sent.full)
         await asyncio.sleep(0.5)
         # The first message waits to be taken, and those that are under way.
         assert gate.asked <= 4

@@ -7,6 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 import httpx2
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.ray
@@ -82,7 +83,13 @@ def test_codings_heads_and_documents_pass_the_proxy(live, dicom_bytes):
     assert live.head("/livez").content == b""
     assert live.options("/v1/predict").headers["allow"] == "OPTIONS, POST"
     assert live.get("/docs").status_code == 200
+
+
+def test_our_problem_comes_before_the_proxy_s_own_text(live, sinus_mv, as_npy):
+    long = as_npy(np.tile(sinus_mv, 6))
     late = live.post(
-        "/v1/predict", content=dicom_bytes, headers={"X-Request-Timeout-Seconds": "0.000001"}
+        "/v1/explain?fs_hz=500&units=mV&method=integrated_gradients&steps=64",
+        content=long,
+        headers={"X-Request-Timeout-Seconds": "1"},
     )
-    assert late.status_code in (408, 504)
+    assert (late.status_code, late.json()["code"]) == (504, "inference_timeout")

@@ -67,28 +67,32 @@ def resolved(described, schema):
     return {**schema, "components": described["components"]}
 
 
+def shown_parameters(described, operation):
+    """(where, name, example) of each parameter that has one."""
+    for parameter in operation.get("parameters", []):
+        name = parameter.get("$ref", "").rpartition("/")[2]
+        told = described["components"]["parameters"][name] if name else parameter
+        several = told["schema"].get("examples", []) or list(told.get("examples", {}))
+        shown = told.get("example", several[0] if several else None)
+        assert shown or told["in"] != "path", f"{told['name']} has no example"
+        if shown:
+            yield told["in"], told["name"], shown
+
+
 def examples(described, operations):
-    """Every request that the description shows: method, path, body, headers, its operation."""
+    """Every request that is shown: method, path, query, headers, type and body, its operation."""
     for (method, path), operation in operations.items():
-        query, headers = {}, {}
-        for parameter in operation.get("parameters", []):
-            if "$ref" in parameter:
-                name = parameter["$ref"].rsplit("/", 1)[1]
-                parameter = described["components"]["parameters"][name]
-            shown = parameter.get("example", next(iter(parameter["schema"].get("examples", [])), None))
-            shown = next(iter(parameter.get("examples", {}) or [shown]), shown)
-            if parameter["in"] == "path":
-                assert shown, f"{path}: {parameter['name']} has no example"
-                path = path.replace("{" + parameter["name"] + "}", shown)
-            elif shown is not None and parameter["in"] == "query":
-                query[parameter["name"]] = shown
-            elif shown is not None:
-                headers[parameter["name"]] = shown
-        address = f"{path}?{urlencode(query)}" if query else path
+        query, headers, address = {}, {}, path
+        for place, name, shown in shown_parameters(described, operation):
+            if place == "path":
+                address = address.replace("{" + name + "}", shown)
+            else:
+                (query if place == "query" else headers)[name] = shown
         content = operation.get("requestBody", {}).get("content", {})
-        shown = {kind: each["example"] for kind, each in content.items() if "example" in each}
-        assert shown or method == "get", f"{path} has no example"
-        for kind, body in shown.items() or [(None, None)]:
+        bodies = {kind: each["example"] for kind, each in content.items() if "example" in each}
+        assert bodies or method == "get", f"{path} has no example"
+        for kind, body in bodies.items() or [(None, None)]:
+            address = f"{address}?{urlencode(query)}" if query else address
             yield method, address, kind, body, headers, operation
 
 

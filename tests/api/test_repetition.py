@@ -185,14 +185,18 @@ def test_answers_are_forgotten_in_time_and_when_there_are_too_many():
     assert take(keys, "large") is None
 
 
-def test_a_turn_that_fails_frees_its_key():
+def test_a_turn_is_one_at_a_time_and_frees_its_key_when_it_fails():
     keys = AnsweredKeys(10, 4000)
-    with pytest.raises(ZeroDivisionError), keys.turn("a", b"f"):
-        with pytest.raises(RequestInProgress), keys.turn("a", b"f"):
-            pass
-        with pytest.raises(IdempotencyKeyReused), keys.turn("a", b"g"):
-            pass
-        raise ZeroDivisionError
+
+    def fail():
+        with keys.turn("a", b"f"):
+            for fingerprint, error in ((b"f", RequestInProgress), (b"g", IdempotencyKeyReused)):
+                with pytest.raises(error):
+                    take(keys, "a", fingerprint=fingerprint)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert take(keys, "a", fingerprint=b"g") is None
 
 
