@@ -18,9 +18,9 @@ LAYERS = [
     },
     {"serve_app.cli_output"},
     {
+        "serve_app.batch",
         "serve_app.evaluation",
         "serve_app.explanations",
-        "serve_app.batch",
         "serve_app.pipeline",
         "serve_app.rendering",
         "serve_app.reporting",

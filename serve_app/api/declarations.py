@@ -15,7 +15,7 @@ from serve_app.api.idempotency import AnsweredKeys
 from serve_app.api.metrics import Metrics
 from serve_app.api.negotiation import choose_media_type
 from serve_app.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA
-from serve_app.decoding import Hints, Upload
+from serve_app.decoding import CONTENT_TYPES, Hints, Upload
 from serve_app.decoding.batch import FILES_PER_RECORDING
 from serve_app.pipeline import Options, Pipeline
 from serve_app.results import ModelInfo
@@ -225,13 +225,9 @@ def _parameters(*names: str) -> list[dict[str, str]]:
 def body_of(example: dict[str, Any], csv: str | None = None) -> dict[str, Any]:
     """The OpenAPI of a recording as a body, with examples as JSON and, if given, as CSV."""
     files = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
-    content = {
-        "application/octet-stream": BINARY,
-        "application/json": {"schema": RECORDING_SCHEMA, "example": example},
+    content = dict.fromkeys(CONTENT_TYPES, BINARY) | {
+        JSON: {"schema": RECORDING_SCHEMA, "example": example},
         "text/csv": {"schema": {"type": "string"}, **({"example": csv} if csv else {})},
-        "application/dicom": BINARY,
-        "application/zip": BINARY,
-        "application/x-npy": BINARY,
         "multipart/form-data": {"schema": files},
     }
     return {

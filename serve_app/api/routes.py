@@ -70,7 +70,7 @@ recordings_router = APIRouter(tags=["Recordings"])
 @recordings_router.post(
     "/v1/predict",
     response_model=Result,
-    responses=PROBLEMS | answered_in(OF_PREDICTIONS),
+    responses=PROBLEMS | problems(501) | answered_in(OF_PREDICTIONS),
     openapi_extra=body_of(PREDICT_EXAMPLE),
     summary="Ask the model about a recording",
 )
@@ -138,7 +138,7 @@ async def embed(
 @recordings_router.post(
     "/v1/analyze",
     response_model=Result,
-    responses=PROBLEMS | answered_in(OF_ANALYSES),
+    responses=PROBLEMS | problems(501) | answered_in(OF_ANALYSES),
     openapi_extra=body_of(ANALYZE_EXAMPLE, ANALYZE_CSV),
     summary="Analyse a recording's signal",
 )

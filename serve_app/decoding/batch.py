@@ -5,7 +5,7 @@ memory of its body and of the few recordings that are worked on.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 from serve_app.decoding.formats import ZIP, claimed_format
 from serve_app.decoding.json_list import element_spans
 from serve_app.decoding.upload import Limits, Upload
-from serve_app.decoding.wfdb_header import Header, parse_header
+from serve_app.decoding.wfdb_header import parse_header
 from serve_app.decoding.zip_archive import ZippedFiles, looks_like_zip
 from serve_app.errors import EcgServeError, InvalidFormat, PayloadTooLarge
 
@@ -25,6 +25,9 @@ _HEADER_BYTES: Final = 1 << 16
 # A WFDB record has a header, a signal file or two, and annotations.
 FILES_PER_RECORDING: Final = 8
 _MAX_NAME: Final = 200
+# A file is named by one header, or by two; a few are sent without all that is named.
+_NAMES_PER_FILE: Final = 4
+_FEW_FILES: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ class BatchItem:
 
     name: str | None
     read: Callable[[], Upload]
+
+
+# A folder and a name in it.
+_Place = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What a WFDB header names: stems of other headers, and signal files."""
+
+    segments: frozenset[_Place]
+    files: frozenset[_Place]
 
 
 def split_batch(upload: Upload, limits: Limits, most: int) -> list[BatchItem]:
@@ -129,60 +144,50 @@ def _groups(
         start_of: The first bytes of one of them.
     """
     places = [_split(name) for name in names]
-    headers = {
-        (folder, stem): _parsed(start_of(i))
-        for i, (folder, stem, ending) in enumerate(places)
-        if ending.lower() == _HEADER
-    }
-    by_file: dict[tuple[str, str], list[int]] = {}
-    by_stem: dict[tuple[str, str], list[int]] = {}
+    by_file: dict[_Place, list[int]] = {}
+    by_stem: dict[_Place, list[int]] = {}
     for i, (folder, stem, ending) in enumerate(places):
         by_file.setdefault((folder, stem + ending), []).append(i)
         by_stem.setdefault((folder, stem), []).append(i)
+    headers = _headers(places, start_of)
+    segments = {each for record, header in headers.items() for each in header.segments - {record}}
 
-    segments = {
-        (folder, segment)
-        for (folder, stem), header in headers.items()
-        for segment, _ in header.segments
-        if segment != stem
-    }
-    groups: dict[tuple[str, str], set[int]] = {}
+    groups: dict[_Place, set[int]] = {}
     for record in headers.keys() - segments or headers.keys():
-        groups[record] = _files_of_record(record, headers, by_file, by_stem)
+        stems = {record} | headers[record].segments
+        files = {file for stem in stems if stem in headers for file in headers[stem].files}
+        groups[record] = {i for stem in stems for i in by_stem.get(stem, ())}
+        groups[record] |= {i for file in files for i in by_file.get(file, ())}
     taken = set().union(*groups.values())
-    found = [
-        (f"{folder}/{stem}".lstrip("/"), tuple(sorted(files)))
-        for (folder, stem), files in groups.items()
-    ]
+    found = [("/".join(filter(None, record)), tuple(sorted(of))) for record, of in groups.items()]
     found += [(name, (i,)) for i, name in enumerate(names) if i not in taken]
     return sorted(found, key=lambda group: group[1])
 
 
-def _files_of_record(
-    record: tuple[str, str],
-    headers: dict[tuple[str, str], Header],
-    by_file: dict[tuple[str, str], list[int]],
-    by_stem: dict[tuple[str, str], list[int]],
-) -> set[int]:
-    folder = record[0]
-    stems = [record, *((folder, segment) for segment, _ in headers[record].segments)]
-    files: set[int] = set()
-    for stem in stems:
-        files.update(by_stem.get(stem, ()))
-        named: Iterable[str] = (
-            (signal.file for signal in headers[stem].signals) if stem in headers else ()
-        )
-        for name in named:
-            files.update(by_file.get((folder, name), ()))
-    return files
+def _headers(
+    places: Sequence[tuple[str, str, str]], start_of: Callable[[int], bytes]
+) -> dict[_Place, _Named]:
+    """What the WFDB headers among the files name; raises InvalidFormat for an absurd lot."""
+    headers: dict[_Place, _Named] = {}
+    room = _NAMES_PER_FILE * len(places) + _NAMES_PER_FILE * _FEW_FILES
+    for i, (folder, stem, ending) in enumerate(places):
+        if ending.lower() == _HEADER:
+            named = headers[folder, stem] = _named_by(folder, start_of(i))
+            room -= len(named.segments) + len(named.files)
+        if room < 0:
+            raise InvalidFormat("The WFDB headers name far more files than were sent.")
+    return headers
 
 
-def _parsed(start: bytes) -> Header:
-    """The header, or one that names nothing: what is wrong with it shows when it is decoded."""
+def _named_by(folder: str, start: bytes) -> _Named:
     try:
-        return parse_header(start)
-    except EcgServeError:
-        return Header("", None, None)
+        header = parse_header(start)
+    except EcgServeError:  # what is wrong with it shows when it is decoded
+        return _Named(frozenset(), frozenset())
+    return _Named(
+        frozenset((folder, name) for name, _ in header.segments),
+        frozenset((folder, signal.file) for signal in header.signals),
+    )
 
 
 def _split(name: str) -> tuple[str, str, str]:

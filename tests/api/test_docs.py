@@ -1,6 +1,8 @@
 """/docs: the page and its files come from here, and it asks nobody else."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -41,3 +43,24 @@ def test_vendored_files_are_kept_by_browsers_and_ours_are_asked_for_again(client
 def test_licences_lie_beside_what_they_license(repo_root, name):
     (folder,) = (repo_root / "serve_app" / "web" / "vendor").glob("swagger-ui-*")
     assert (folder / name).stat().st_size > 50
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_browser_without_network_shows_every_path(server, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here to look at the page with")
+    seen = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+         "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", f"--user-data-dir={tmp_path}", "--virtual-time-budget=10000",
+         "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--enable-logging=stderr",
+         "--dump-dom", f"{server}/docs"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    text = re.sub(r"<[^>]+>|\u200b", "", seen.stdout)
+    for path in ("/v1/predict:batch", "/v1/explain", "/v1/models/{name}", "/readyz"):
+        assert path in text
+    assert "Content Security Policy" not in seen.stderr
+    assert "ERR_" not in seen.stderr

@@ -83,6 +83,22 @@ def test_a_damaged_header_gathers_by_name():
     assert [name for name, _ in grouped(files)] == ["r"]
 
 
+def test_headers_that_name_absurdly_many_files_are_refused():
+    header = "\n".join(["rec/900 1 500", *(f"s{i} 10" for i in range(900))]).encode()
+    files = {f"{i}.hea": header for i in range(8)}
+    with pytest.raises(InvalidFormat, match="far more files"):
+        split_batch(Upload((("", zipped(files)),)), LIMITS, 100)
+    few = dict(list(files.items())[:2])
+    assert [name for name, _ in grouped(few)] == ["0", "1"]
+
+
+def test_headers_that_name_each_other_are_told_when_decoded():
+    files = {"a.hea": b"a/1 1 500\nb 10\n", "b.hea": b"b/1 1 500\na 10\n"}
+    for item in split_batch(Upload((("", zipped(files)),)), LIMITS, 5):
+        with pytest.raises(EcgServeError):
+            decode(item.read())
+
+
 def test_names_are_shown_printable_and_short():
     (item,) = split_batch(Upload((("e\nvil\x00" + "x" * 500 + ".csv", b"1"),)), LIMITS, 5)
     assert len(item.name) == 200
