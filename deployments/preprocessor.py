@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Final, Literal, TypeVar, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from deployments.ecg_fm import LocalModel, Outcome, join_answers, split_segments
 from deployments.reachability import Reachability, running_replicas
 from serve_app import decoding
 from serve_app.api import create_app
+from serve_app.batch import predict_batch
 from serve_app.decoding import Hints, Upload
 from serve_app.engine.entries import RegistryCounts
 from serve_app.engine.explaining import Method, Saliency, Wish
@@ -176,6 +178,31 @@ class Preprocessor:
             hints=Hints(fs_hz, units, leads),
             options=Options(analysis, embedding, missing_leads, model, precision),
         )
+
+    async def predict_batch(
+        self,
+        recordings: Sequence[Recording | Upload | bytes],
+        *,
+        fs_hz: float | None = None,
+        units: Literal["mV", "uV"] | None = None,
+        leads: tuple[str, ...] | None = None,
+        analysis: bool = True,
+        embedding: bool = False,
+        missing_leads: MissingLeads = "refuse",
+        model: str | None = None,
+        precision: str | None = None,
+    ) -> AsyncGenerator[Result | EcgServeError, None]:
+        """As POST /v1/predict:batch, for handles with ``options(stream=True)``; in their order."""
+        outcomes = predict_batch(
+            self._pipeline,
+            recordings,
+            hints=Hints(fs_hz, units, leads),
+            options=Options(analysis, embedding, missing_leads, model, precision),
+            side_by_side=self._settings.batch_concurrency,
+        )
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                yield outcome
 
     async def embed(
         self,

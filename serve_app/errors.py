@@ -15,9 +15,13 @@ EcgServeError (500 processing_failed)
 │   │   └── ModelNotFound    404 model_not_found
 │   ├── MethodNotAllowed     405 method_not_allowed
 │   ├── NotAcceptable        406 not_acceptable
+│   ├── RequestInProgress    409 request_in_progress
 │   ├── PayloadTooLarge      413 payload_too_large
+│   ├── AddressTooLong       414 address_too_long
 │   ├── UnsupportedMediaType 415 unsupported_media_type
-│   └── SchemaViolation      422 schema_violation
+│   ├── SchemaViolation      422 schema_violation
+│   ├── IdempotencyKeyReused 422 idempotency_key_reused
+│   └── HeadersTooLarge      431 headers_too_large
 ├── Unavailable (503 overloaded)              try again later: Retry-After
 │   ├── Overloaded           503 overloaded
 │   ├── ModelUnavailable     503 model_unavailable
@@ -32,9 +36,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 __all__ = [
+    "AddressTooLong",
     "CheckpointError",
     "CorruptedData",
     "EcgServeError",
+    "HeadersTooLarge",
+    "IdempotencyKeyReused",
     "InferenceTimeout",
     "InvalidFormat",
     "InvalidParameter",
@@ -50,6 +57,7 @@ __all__ = [
     "PayloadTooLarge",
     "RecordingError",
     "RequestError",
+    "RequestInProgress",
     "ResourceExhausted",
     "SchemaViolation",
     "SettingsError",
@@ -178,6 +186,15 @@ class NotAcceptable(RequestError):
     default_hint = "Ask for application/json."
 
 
+class RequestInProgress(RequestError):
+    """A request with the same Idempotency-Key is being worked on."""
+
+    status = 409
+    code = "request_in_progress"
+    title = "Request in progress"
+    default_hint = "Wait for the first request, or ask again later with the same key."
+
+
 class PayloadTooLarge(RequestError):
     """The body, as sent or as unpacked, is over the limit."""
 
@@ -185,6 +202,15 @@ class PayloadTooLarge(RequestError):
     code = "payload_too_large"
     title = "Payload too large"
     default_hint = "Send a shorter recording, or raise ECG_MAX_BODY_MB."
+
+
+class AddressTooLong(RequestError):
+    """The path and query together are over the limit."""
+
+    status = 414
+    code = "address_too_long"
+    title = "Address too long"
+    default_hint = "Send the recording in the body; the query holds options alone."
 
 
 class UnsupportedMediaType(RequestError):
@@ -202,6 +228,24 @@ class SchemaViolation(RequestError):
     status = 422
     code = "schema_violation"
     title = "JSON body breaks its schema"
+
+
+class IdempotencyKeyReused(RequestError):
+    """The same Idempotency-Key came with another request."""
+
+    status = 422
+    code = "idempotency_key_reused"
+    title = "Idempotency-Key used for another request"
+    default_hint = "Make a new key for each new request."
+
+
+class HeadersTooLarge(RequestError):
+    """The header fields together are over the limit."""
+
+    status = 431
+    code = "headers_too_large"
+    title = "Headers too large"
+    default_hint = "Send fewer or shorter headers, cookies included."
 
 
 class Unavailable(EcgServeError):

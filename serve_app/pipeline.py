@@ -25,9 +25,11 @@ from serve_app.reporting import Answer, make_embedding, make_result
 from serve_app.results import Embedding, Result, Timing
 from serve_app.settings import Settings
 
-__all__ = ["Answer", "InProcessModel", "ModelClient", "Options", "Pipeline"]
+__all__ = ["Answer", "Answered", "InProcessModel", "ModelClient", "Options", "Pipeline", "Sent"]
 
 Segments = npt.NDArray[np.float32]
+# What a recording may come as; a function unpacks it in the thread that decodes it.
+Sent = Upload | Recording | bytes | Callable[[], Upload]
 _Args = TypeVarTuple("_Args")
 _Return = TypeVar("_Return")
 
@@ -137,6 +139,14 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A result beside the recording that it is of, for whoever draws the two together."""
+
+    result: Result
+    recording: Recording
+
+
+@dataclass(frozen=True)
 class _Read:
     recording: Recording
     prepared: Prepared | None
@@ -156,7 +166,7 @@ class Pipeline:
         self._model = model
         self._answers_without_model = settings.when_model_fails == "signal_only"
         self._deadline_s = settings.request_timeout_s
-        self._limits = Limits(max_unpacked_bytes=settings.max_unpacked_mb << 20)
+        self.limits = Limits(max_unpacked_bytes=settings.max_unpacked_mb << 20)
         self._threads = ThreadPoolExecutor(settings.preprocessor_threads, "preprocess")
 
     async def models(self) -> list[EngineInfo | Identity]:
@@ -182,11 +192,12 @@ class Pipeline:
 
     async def predict(
         self,
-        sent: Upload | Recording | bytes,
+        sent: Sent,
         *,
         hints: Hints | None = None,
         options: Options | None = None,
         request_id: str | None = None,
+        timeout_s: float | None = None,
     ) -> Result:
         """Everything: the model's predictions and, unless it is not wanted, the analysis.
 
@@ -196,11 +207,26 @@ class Pipeline:
             RecordingError: What was sent cannot be decoded, or is no signal for the model.
             RequestError: An option that cannot be had here.
             Unavailable: The model cannot be reached, or too much is waiting.
-            InferenceTimeout: The deadline passed.
+            InferenceTimeout: The deadline passed; ``timeout_s`` may set an earlier one.
         """
+        answered = await self.predict_beside(
+            sent, hints=hints, options=options, request_id=request_id, timeout_s=timeout_s
+        )
+        return answered.result
+
+    async def predict_beside(
+        self,
+        sent: Sent,
+        *,
+        hints: Hints | None = None,
+        options: Options | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Answered:
+        """As :meth:`predict`, with the decoded recording."""
         options = options or Options()
         watch = Stopwatch()
-        async with _deadline(self._deadline_s):
+        async with self._deadline(timeout_s):
             read, prepared = await self._read_for_model(sent, hints, options)
             asked = asyncio.create_task(self._ask(prepared, options))
             await asyncio.sleep(0)  # on its way, before the core takes this processor
@@ -212,7 +238,7 @@ class Pipeline:
                 asked.cancel()
                 await asyncio.gather(asked, return_exceptions=True)
                 raise
-        return make_result(
+        result = make_result(
             read.recording,
             analysis,
             timing=_timing(watch, read, answer),
@@ -223,14 +249,16 @@ class Pipeline:
             show_embedding=options.embedding,
             degraded=None if answer else "signal_only",
         )
+        return Answered(result, read.recording)
 
     async def embed(
         self,
-        sent: Upload | Recording | bytes,
+        sent: Sent,
         *,
         hints: Hints | None = None,
         options: Options | None = None,
         request_id: str | None = None,
+        timeout_s: float | None = None,
     ) -> Embedding:
         """The model's pooled features, and nothing that would cost the signal core's time.
 
@@ -241,7 +269,7 @@ class Pipeline:
         """
         options = options or Options()
         watch = Stopwatch()
-        async with _deadline(self._deadline_s):
+        async with self._deadline(timeout_s):
             read, prepared = await self._read_for_model(sent, hints, options)
             answer = await self._ask(prepared, options)
         return make_embedding(
@@ -254,12 +282,13 @@ class Pipeline:
 
     async def explain(
         self,
-        sent: Upload | Recording | bytes,
+        sent: Sent,
         *,
         wish: Wish,
         hints: Hints | None = None,
         options: Options | None = None,
         request_id: str | None = None,
+        timeout_s: float | None = None,
     ) -> Explanation:
         """What the model looked at; of the options, ``analysis`` and ``embedding`` say nothing.
 
@@ -270,7 +299,7 @@ class Pipeline:
         if options.precision not in (None, "fp32"):
             raise InvalidParameter("Explanations are always computed in fp32.")
         watch = Stopwatch()
-        async with _deadline(self._deadline_s):
+        async with self._deadline(timeout_s):
             read, prepared = await self._read_for_model(sent, hints, options)
             found = await self._model.explain(prepared.segments, wish, options.model)
         return make_explanation(
@@ -284,10 +313,11 @@ class Pipeline:
 
     async def analyze(
         self,
-        sent: Upload | Recording | bytes,
+        sent: Sent,
         *,
         hints: Hints | None = None,
         request_id: str | None = None,
+        timeout_s: float | None = None,
     ) -> Result:
         """Beats, rhythm and quality; no model is asked.
 
@@ -295,16 +325,35 @@ class Pipeline:
             RecordingError: What was sent cannot be decoded, or is no signal at all.
             InferenceTimeout: The deadline passed.
         """
+        answered = await self.analyze_beside(
+            sent, hints=hints, request_id=request_id, timeout_s=timeout_s
+        )
+        return answered.result
+
+    async def analyze_beside(
+        self,
+        sent: Sent,
+        *,
+        hints: Hints | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Answered:
+        """As :meth:`analyze`, with the decoded recording."""
         watch = Stopwatch()
-        async with _deadline(self._deadline_s):
+        async with self._deadline(timeout_s):
             read = await self._in_thread(self._read, sent, hints, None)
             analysis = await self._in_thread(analyze, read.recording)
-        return make_result(
+        result = make_result(
             read.recording, analysis, timing=_timing(watch, read, None), request_id=request_id
         )
+        return Answered(result, read.recording)
+
+    async def model_info(self, model: str | None = None) -> EngineInfo:
+        """What would answer; raises ModelUnavailable or ModelNotFound where nothing would."""
+        return await self._model.info(model) if model else await self._model.info()
 
     async def _read_for_model(
-        self, sent: Upload | Recording | bytes, hints: Hints | None, options: Options
+        self, sent: Sent, hints: Hints | None, options: Options
     ) -> tuple[_Read, Prepared]:
         read = await self._in_thread(self._read, sent, hints, options)
         assert read.prepared is not None  # noqa: S101 - options were given
@@ -326,17 +375,26 @@ class Pipeline:
                 return None
             raise
 
-    def _read(
-        self, sent: Upload | Recording | bytes, hints: Hints | None, options: Options | None
-    ) -> _Read:
+    def _read(self, sent: Sent, hints: Hints | None, options: Options | None) -> _Read:
         watch = Stopwatch()
+        sent = sent() if callable(sent) else sent
         recording = (
-            sent if isinstance(sent, Recording) else decode(sent, hints or Hints(), self._limits)
+            sent if isinstance(sent, Recording) else decode(sent, hints or Hints(), self.limits)
         )
         decode_ms = watch.lap_ms()
         check(recording)
         prepared = prepare(recording, options.missing_leads) if options else None
         return _Read(recording, prepared, decode_ms, watch.lap_ms())
+
+    @asynccontextmanager
+    async def _deadline(self, timeout_s: float | None) -> AsyncIterator[None]:
+        """The settings' time for a request, or the shorter one that its sender wants."""
+        seconds = min(self._deadline_s, timeout_s or self._deadline_s)
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise InferenceTimeout(f"No answer within {seconds:.3g} s.") from error
 
     async def _in_thread(self, function: Callable[[*_Args], _Return], *args: *_Args) -> _Return:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
@@ -350,15 +408,6 @@ def _timing(watch: Stopwatch, read: _Read, answer: Answer | Saliency | None) -> 
         inference=answer.inference_ms if answer else 0.0,
         total=watch.total_ms(),
     )
-
-
-@asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise InferenceTimeout(f"No answer within {seconds:g} s.") from error
 
 
 def _refuse_other_precision(precision: str, info: EngineInfo) -> None:

@@ -118,6 +118,19 @@ class Settings(BaseSettings):
         30.0, description="For one explanation, its wait included; never beyond the request's."
     )
 
+    max_batch_recordings: PositiveInt = Field(
+        1000, description="Recordings in one body of `/v1/predict:batch`."
+    )
+    batch_concurrency: PositiveInt = Field(
+        4, description="Recordings of one such body that are worked on side by side."
+    )
+    idempotency_ttl_s: PositiveFloat = Field(
+        86_400.0, description="How long the answer to an `Idempotency-Key` is kept, at most."
+    )
+    idempotency_mb: PositiveInt = Field(
+        32, description="Answers kept for that by one ingress replica; the oldest go first."
+    )
+
     max_batch_segments: PositiveInt = Field(32, description="Segments in one forward pass.")
     model_cpus: PositiveFloat = Field(1.0, description="CPUs of a model replica; its threads too.")
     model_gpus: NonNegativeFloat = Field(

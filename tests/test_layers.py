@@ -25,6 +25,7 @@ LAYERS = [
     {"serve_app.rendering"},
     {
         "serve_app.bulk",
+        "serve_app.batch",
         "serve_app.evaluation",
         "serve_app.explanations",
         "serve_app.pipeline",

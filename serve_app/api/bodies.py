@@ -34,8 +34,15 @@ _ANY_TYPE: Final = "application/octet-stream"
 _NO_CLAIM: Final = "application/x-www-form-urlencoded"
 
 
-async def read_upload(request: Request, settings: Settings) -> Upload:
+async def read_upload(
+    request: Request, settings: Settings, *, max_files: int = _MAX_FILES
+) -> Upload:
     """What the request carries, decompressed, as named files.
+
+    Args:
+        request: Its body has not been read yet.
+        settings: Limits of its size.
+        max_files: In multipart/form-data.
 
     Raises:
         PayloadTooLarge: Over ``max_body_mb`` as sent, or ``max_unpacked_mb`` once decompressed.
@@ -50,7 +57,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
     content_type = request.headers.get("content-type") or _ANY_TYPE
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        return Upload(await _multipart_files(request, body))
+        return Upload(await _multipart_files(request, body, max_files))
     return Upload((("", body),), _ANY_TYPE if media_type == _NO_CLAIM else content_type)
 
 
@@ -135,11 +142,13 @@ _INFLATERS: Final[dict[str, Callable[[bytes], Iterator[bytes]]]] = {
 }
 
 
-async def _multipart_files(request: Request, body: bytes) -> tuple[tuple[str, bytes], ...]:
+async def _multipart_files(
+    request: Request, body: bytes, max_files: int
+) -> tuple[tuple[str, bytes], ...]:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(request.headers, stream(), max_files=_MAX_FILES, max_fields=0)
+    parser = MultiPartParser(request.headers, stream(), max_files=max_files, max_fields=0)
     # Never spooled to disk: the body is in memory already, and bounded.
     parser.spool_max_size = len(body) + 1
     try:

@@ -1,6 +1,6 @@
 """What the paths share: queries, dependencies, and the OpenAPI of bodies and problems."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
@@ -10,10 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve_app.api.admission import Admission
 from serve_app.api.bodies import read_upload
+from serve_app.api.description import RECORDING_SCHEMA
+from serve_app.api.idempotency import AnsweredKeys
 from serve_app.api.metrics import Metrics
 from serve_app.api.negotiation import choose_media_type
-from serve_app.api.problems import MEDIA_TYPE, Problem
-from serve_app.decoding import Hints, Upload
+from serve_app.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA
+from serve_app.decoding import CONTENT_TYPES, Hints, Upload
+from serve_app.decoding.batch import FILES_PER_RECORDING
 from serve_app.pipeline import Options, Pipeline
 from serve_app.results import ModelInfo
 from serve_app.settings import Settings
@@ -23,18 +26,23 @@ __all__ = [
     "JSON",
     "MODEL_HEADERS",
     "NPY",
+    "OF_READING",
     "PRIVATE",
     "PROBLEMS",
+    "BatchOf",
     "HintsQuery",
     "ModelQuery",
     "PredictQuery",
     "Services",
     "ServicesOf",
     "UploadOf",
+    "answered_in",
+    "batch_of",
     "body_of",
-    "json_or_npy",
     "json_wanted",
     "model_headers",
+    "one_of",
+    "problems",
 ]
 
 JSON: Final = "application/json"
@@ -51,6 +59,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     admission: Admission
+    answered_keys: AnsweredKeys
 
 
 class HintsQuery(BaseModel):
@@ -109,9 +118,13 @@ async def json_wanted(request: Request) -> None:
     choose_media_type(request.headers, (JSON,))
 
 
-async def json_or_npy(request: Request) -> str:
-    """Which of the two is taken rather."""
-    return choose_media_type(request.headers, (JSON, NPY))
+def one_of(*offered: str) -> Callable[[Request], Awaitable[str]]:
+    """What depends on it gets the one of these media types that is wanted most, ours first."""
+
+    async def choose(request: Request) -> str:
+        return choose_media_type(request.headers, offered)
+
+    return choose
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
@@ -128,53 +141,121 @@ async def _upload(
     return await read_upload(request, services.settings)
 
 
+async def _batch(
+    request: Request, services: ServicesOf, _place: Annotated[None, Depends(_admitted)]
+) -> Upload:
+    most = services.settings.max_batch_recordings
+    return await read_upload(request, services.settings, max_files=most * FILES_PER_RECORDING)
+
+
 UploadOf = Annotated[Upload, Depends(_upload)]
+BatchOf = Annotated[Upload, Depends(_batch)]
 PRIVATE: Final = {"Cache-Control": "private, no-store"}
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-    for status, text in {
-        400: "The recording or the query is at fault.",
-        406: "No answer in the media type asked for.",
-        413: "The body is too large, as sent or unpacked.",
-        415: "Content-Type or Content-Encoding not read here.",
-        422: "A JSON body breaks its schema.",
-        503: "Not now; Retry-After says when.",
-        504: "No answer within the deadline.",
-    }.items()
+_STATUSES: Final = {
+    400: "The recording, a query parameter or a header is at fault.",
+    404: "No such model.",
+    406: "No answer in the media type asked for.",
+    409: "A request with the same Idempotency-Key is being worked on.",
+    413: "The body is too large, as sent or unpacked.",
+    414: "Path and query are too long.",
+    415: "Content-Type or Content-Encoding not read here.",
+    422: "A JSON body breaks its schema, or the Idempotency-Key came with another request.",
+    431: "The headers are too large.",
+    500: "The server failed on this request.",
+    501: "This needs a library that is not installed.",
+    503: "Not now; Retry-After says when.",
+    504: "No answer within the deadline.",
 }
 
 
-def body_of(example: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI of a recording as a body, with an example of its JSON form."""
-    schema = {
-        "type": "object",
-        "required": ["fs_hz"],
-        "properties": {
-            "fs_hz": {"type": "number", "exclusiveMinimum": 0},
-            "units": {"enum": ["mV", "uV"]},
-            "leads": {
-                "type": "object",
-                "additionalProperties": {"type": "array", "items": {"type": "number"}},
-            },
-            "lead_names": {"type": "array", "items": {"type": "string"}},
-            "signal": {
-                "type": "array",
-                "items": {"type": "array", "items": {"type": "number"}},
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI of these problems."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": PROBLEM_SCHEMA}}}
+    retry = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return {
+        status: {
+            "description": _STATUSES[status],
+            "content": content,
+            **({"headers": retry} if status == 503 else {}),
+        }
+        for status in statuses
+    }
+
+
+PROBLEMS: Final = problems(400, 404, 406, 409, 413, 414, 415, 422, 431, 500, 503, 504)
+OF_READING: Final = problems(400, 406, 414, 431, 500)
+
+
+def answered_in(media_types: Sequence[str], *headers: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI of the answer itself, and of what tells that it is known already.
+
+    Args:
+        media_types: It can be had in, JSON first, which is described by its model.
+        headers: Further ones of the others.
+    """
+    told = "Which model answered, where the body cannot say it."
+    described = {"ETag": "Of the answer, but for ids and times."} | dict.fromkeys(
+        (*MODEL_HEADERS, *headers), told
+    )
+    return {
+        200: {
+            "description": "The answer.",
+            "content": {kind: _schema_of(kind) for kind in media_types if kind != JSON},
+            "headers": {
+                name: {"schema": {"type": "string"}, "description": text}
+                for name, text in described.items()
             },
         },
+        304: {"description": "Nothing new: `If-None-Match` names the answer."},
     }
+
+
+def _schema_of(media_type: str) -> dict[str, Any]:
+    if media_type.endswith("+json"):
+        return {"schema": {"type": "object"}}
+    text = media_type.startswith("text/") or media_type.endswith("+xml")
+    return {"schema": {"type": "string"}} if text else BINARY
+
+
+def _parameters(*names: str) -> list[dict[str, str]]:
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def body_of(example: dict[str, Any], csv: str | None = None) -> dict[str, Any]:
+    """The OpenAPI of a recording as a body, with examples as JSON and, if given, as CSV."""
     files = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
-    content = {
-        "application/octet-stream": BINARY,
-        "application/json": {"schema": schema, "example": example},
-        "text/csv": BINARY,
-        "application/dicom": BINARY,
-        "application/zip": BINARY,
-        "application/x-npy": BINARY,
+    content = dict.fromkeys(CONTENT_TYPES, BINARY) | {
+        JSON: {"schema": RECORDING_SCHEMA, "example": example},
+        "text/csv": {"schema": {"type": "string"}, **({"example": csv} if csv else {})},
         "multipart/form-data": {"schema": files},
     }
-    return {"requestBody": {"required": True, "content": content}}
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": _parameters("Timeout", "IdempotencyKey", "IfNoneMatch"),
+    }
+
+
+def batch_of(example: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI of many recordings as a body, with an example of their JSON form."""
+    files = {
+        "type": "object",
+        "properties": {
+            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        },
+    }
+    content = {
+        "application/json": {
+            "schema": {"type": "array", "items": RECORDING_SCHEMA, "minItems": 1},
+            "example": [example, example],
+        },
+        "application/zip": BINARY,
+        "multipart/form-data": {"schema": files},
+    }
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": _parameters("Timeout"),
+    }
 
 
 def model_headers(model: ModelInfo) -> dict[str, str]:

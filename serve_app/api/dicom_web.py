@@ -75,6 +75,7 @@ _BODY: Final = {
                 "schema": {"type": "string", "format": "binary"}
             },
             _DICOM: {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -111,7 +112,8 @@ async def store_in_study(
     services: ServicesOf,
     media_type: _Wanted,
     study: Annotated[
-        str, Path(pattern=r"^[0-9.]{1,64}$", examples=["1.2.826.0.1.3680043.8.498.1"])
+        str,
+        Path(pattern=r"^[0-9.]{1,64}$", examples=["1.3.76.13.65829.2.20130125082826.1072139.2"]),
     ],
     upload: UploadOf,
 ) -> Response:

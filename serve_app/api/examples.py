@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["ANALYZE_EXAMPLE", "PREDICT_EXAMPLE"]
+__all__ = ["ANALYZE_CSV", "ANALYZE_EXAMPLE", "PREDICT_EXAMPLE"]
 
 _FS_HZ: Final = 100
 # (centre after the beat's start, width, amplitude): P, Q, R, S, T of a plain sinus beat.
@@ -32,6 +32,9 @@ def _recording(**gains: float) -> dict[str, Any]:
 
 
 ANALYZE_EXAMPLE: Final = _recording(II=1.0)
+ANALYZE_CSV: Final = "time_s,II\n" + "".join(
+    f"{i / _FS_HZ},{value}\n" for i, value in enumerate(ANALYZE_EXAMPLE["leads"]["II"])
+)
 _AXIS_60_DEGREES: Final = {"I": 0.5, "II": 1.0, "III": 0.5, "aVR": -0.75, "aVL": 0.0, "aVF": 0.75}
 _PRECORDIAL: Final = {"V1": -0.4, "V2": 0.3, "V3": 0.8, "V4": 1.2, "V5": 1.1, "V6": 0.8}
 PREDICT_EXAMPLE: Final = _recording(**_AXIS_60_DEGREES, **_PRECORDIAL)

@@ -6,19 +6,18 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from serve_app.api.answering import Question, Worked, answer, timeout_s
 from serve_app.api.declarations import (
-    BINARY,
     JSON,
-    MODEL_HEADERS,
     NPY,
-    PRIVATE,
     PROBLEMS,
     ModelQuery,
     ServicesOf,
     UploadOf,
+    answered_in,
     body_of,
-    json_or_npy,
-    model_headers,
+    one_of,
+    problems,
 )
 from serve_app.api.examples import PREDICT_EXAMPLE
 from serve_app.engine.explaining import MOST_STEPS, Method, Wish
@@ -56,50 +55,45 @@ async def _wish(query: Annotated[ExplainQuery, Query()]) -> Wish:
     return query.wish()
 
 
-explain_router = APIRouter()
+explain_router = APIRouter(tags=["Recordings"])
 
 
 @explain_router.post(
     "/v1/explain",
     response_model=Explanation,
-    responses=PROBLEMS
-    | {
-        200: {
-            "description": "JSON, or a float32 array: (segments, tokens) of attention, else "
-            "(segments, 12, bins).",
-            "content": {NPY: BINARY},
-            "headers": {
-                name: {"schema": {"type": "string"}, "description": f"With {NPY}."}
-                for name in (*MODEL_HEADERS, LABEL_HEADER)
-            },
-        },
-        501: {**PROBLEMS[503], "description": "Gradients need captum, which is not installed."},
-    },
+    responses=PROBLEMS | problems(501) | answered_in((JSON, NPY), LABEL_HEADER),
     openapi_extra=body_of(PREDICT_EXAMPLE),
     summary="What the model looked at",
 )
 async def explain(
     request: Request,
     services: ServicesOf,
-    media_type: Annotated[str, Depends(json_or_npy)],
+    media_type: Annotated[str, Depends(one_of(JSON, NPY))],
     query: Annotated[ExplainQuery, Query()],
     wish: Annotated[Wish, Depends(_wish)],
     upload: UploadOf,
 ) -> Response:
     """Saliency of a recording of up to a minute, for each 5 s of it.
 
-    It shows what moves the model, not what is so in the heart.
+    It shows what moves the model, not what is so in the heart. `application/x-npy` holds float32:
+    `(segments, tokens)` of attention, else `(segments, 12, bins)`.
     """
-    found = await services.pipeline.explain(
-        upload,
-        wish=wish,
-        hints=query.hints(),
-        options=query.options(),
-        request_id=request.scope["request_id"],
-    )
-    services.metrics.observe_result(found)
-    headers = {**PRIVATE, "Vary": "Accept"}
-    if media_type == JSON:
-        return Response(found.to_json(), headers=headers, media_type=JSON)
-    headers |= model_headers(found.model) | {LABEL_HEADER: quote(found.label or "")}
-    return Response(found.to_npy(), headers=headers, media_type=NPY)
+    question = Question(upload, media_type, query.hints(), query.options(), wish)
+
+    async def work() -> Worked:
+        found = await services.pipeline.explain(
+            upload,
+            wish=wish,
+            hints=question.hints,
+            options=question.options,
+            request_id=request.scope["request_id"],
+            timeout_s=timeout_s(request),
+        )
+        services.metrics.observe_result(found)
+        sha256 = found.recording.sha256
+        if media_type == JSON:
+            return Worked(found.to_json(), sha256, found.model)
+        headers = {LABEL_HEADER: quote(found.label or "")}
+        return Worked(found.to_npy(), sha256, found.model, headers=headers)
+
+    return await answer(request, services, question, work)

@@ -1,4 +1,4 @@
-"""Accept -> the media type that is answered (RFC 9110, section 12.5.1)."""
+"""Accept -> the media type, Accept-Encoding -> the coding that is answered (RFC 9110, 12.5)."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 
 from serve_app.errors import NotAcceptable
 
-__all__ = ["choose_media_type"]
+__all__ = ["choose_media_type", "preferred_coding"]
 
 _QUALITY: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 
@@ -36,6 +36,23 @@ def choose_media_type(headers: Headers, offered: Sequence[str]) -> str:
     raise NotAcceptable(
         f"This endpoint answers {told}, not {accept[:100]!r}.", hint=f"Ask for {told}."
     )
+
+
+def preferred_coding(headers: Headers, offered: Sequence[str]) -> str | None:
+    """The offered content coding that is wanted most; None: as it is.
+
+    Args:
+        headers: Of the request; without Accept-Encoding nothing is coded.
+        offered: Such as ``"gzip"``, ours first, which is taken among equals.
+    """
+    accept = ",".join(headers.getlist("accept-encoding"))
+    if not accept:
+        return None
+    wishes = dict(_ranges(accept))
+    rest = wishes.get("*", 0.0)
+    best = max(offered, key=lambda coding: wishes.get(coding, rest))
+    wish = wishes.get(best, rest)
+    return best if wish > 0 and wish >= wishes.get("identity", 0.0) else None
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem documents."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Mount
+from starlette.types import Scope
 
 from serve_app.errors import (
     EcgServeError,
@@ -19,9 +21,18 @@ from serve_app.errors import (
     Unavailable,
 )
 
-__all__ = ["Problem", "install", "problem_response"]
+__all__ = [
+    "MEDIA_TYPE",
+    "PROBLEM_SCHEMA",
+    "Problem",
+    "install",
+    "problem_members",
+    "problem_response",
+]
 
-MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE: Final = "application/problem+json"
+_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
+PROBLEM_SCHEMA: Final = "#/components/schemas/Problem"
 
 
 class FieldError(BaseModel):
@@ -40,14 +51,15 @@ class Problem(BaseModel):
     detail: str
     code: str = Field(description="Stable, for programs.")
     request_id: str
+    trace_id: str = Field("", description="Of W3C Trace Context, as in the `traceparent` header.")
     hint: str = Field(description="What the caller can do.")
     error: str = Field(description="The detail again, for Open Inference Protocol clients.")
     errors: list[FieldError] = []
 
 
-def problem_response(error: EcgServeError, request_id: str) -> Response:
-    """The problem document of ``error``, with its status and, where due, Retry-After."""
-    members: dict[str, Any] = {
+def problem_members(error: EcgServeError, request_id: str, trace_id: str = "") -> dict[str, Any]:
+    """The members of the problem document, JSON-able."""
+    return {
         **error.extra,
         "type": f"urn:ecg-fm-serve:problem:{error.code}",
         "title": error.title,
@@ -55,9 +67,15 @@ def problem_response(error: EcgServeError, request_id: str) -> Response:
         "detail": error.detail,
         "code": error.code,
         "request_id": request_id,
+        "trace_id": trace_id,
         "hint": error.hint,
         "error": error.detail,
     }
+
+
+def problem_response(error: EcgServeError, scope: Scope) -> Response:
+    """The problem document of ``error``, with its status and, where due, Retry-After."""
+    members = problem_members(error, scope.get("request_id", ""), scope.get("trace_id", ""))
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
@@ -71,13 +89,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _routing)
 
 
-def _request_id(request: Request) -> str:
-    return str(request.scope.get("request_id", ""))
-
-
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, EcgServeError)  # noqa: S101 - registered for this class
-    return problem_response(error, _request_id(request))
+    return problem_response(error, request.scope)
 
 
 async def _bad_query(request: Request, error: Exception) -> Response:
@@ -88,13 +102,46 @@ async def _bad_query(request: Request, error: Exception) -> Response:
     ]
     detail = "; ".join(f"{item['field']}: {item['message']}" for item in fields)
     problem = InvalidParameter(f"Query parameters: {detail}.", extra={"errors": fields})
-    return problem_response(problem, _request_id(request))
+    return problem_response(problem, request.scope)
 
 
 async def _routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    known = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code, RequestError)
-    response = problem_response(known(str(error.detail)), _request_id(request))
+    headers = dict(error.headers or {})
+    if error.status_code == MethodNotAllowed.status:
+        headers["Allow"] = ", ".join(_allowed(request))
+        if request.method == "OPTIONS":
+            return Response(None, 204, headers)
+    response = problem_response(_routing_error(request, error), request.scope)
     response.status_code = error.status_code
-    response.headers.update(error.headers or {})
+    response.headers.update(headers)
     return response
+
+
+def _routing_error(request: Request, error: HTTPException) -> EcgServeError:
+    if error.status_code == NotFound.status:
+        at_end = "Leave the slash at the end out." if request.url.path.endswith("/") else None
+        return NotFound("No such path.", hint=at_end)
+    if error.status_code == MethodNotAllowed.status:
+        return MethodNotAllowed(
+            f"This path does not take {request.method[:20]}.",
+            hint=f"It takes {', '.join(_allowed(request))}.",
+        )
+    return RequestError(str(error.detail))
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route with this path."""
+    methods = {method for method in _METHODS if _is_routed(request, method)}
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
+
+
+def _is_routed(request: Request, method: str) -> bool:
+    # A mounted app was given the rest of the path alone.
+    root = request.scope.get("app_root_path", request.scope.get("root_path", ""))
+    scope = {**request.scope, "method": method, "root_path": root}
+    return any(
+        method == "GET" if isinstance(route, Mount) else True
+        for route in request.app.router.routes
+        if route.matches(scope)[0] is Match.FULL
+    )

@@ -10,6 +10,7 @@ from serve_app.errors import InvalidFormat, PayloadTooLarge, UnsupportedMediaTyp
 __all__ = ["related_parts"]
 
 _DICOM: Final = b"application/dicom"
+_LONE: Final = (_DICOM, b"application/octet-stream")
 _MAX_PARTS: Final = 100
 
 
@@ -38,12 +39,14 @@ def related_parts(body: bytes, content_type: str) -> list[bytes]:
     """The objects of a body: its parts, or, if it is none of many parts, the body itself.
 
     Raises:
-        UnsupportedMediaType: Neither application/dicom nor multipart/related of it.
+        UnsupportedMediaType: Neither one object nor multipart/related of objects.
         InvalidFormat: The multipart body cannot be read, is cut short, or holds no part.
         PayloadTooLarge: Far too many parts.
     """
+    if not body:
+        raise InvalidFormat("The body is empty.", hint="Send DICOM objects as the body.")
     media_type, parameters = parse_options_header(content_type)
-    if media_type == _DICOM:
+    if media_type in _LONE:
         return [body]
     if media_type != b"multipart/related" or parameters.get(b"type", _DICOM) != _DICOM:
         raise UnsupportedMediaType(

@@ -1,17 +1,17 @@
 """The paths, and what each takes and gives."""
 
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
+from serve_app.api.answering import Question, Worked, answer, timeout_s
 from serve_app.api.declarations import (
-    BINARY,
     JSON,
-    MODEL_HEADERS,
     NPY,
-    PRIVATE,
+    OF_READING,
     PROBLEMS,
     HintsQuery,
     ModelQuery,
@@ -19,18 +19,21 @@ from serve_app.api.declarations import (
     Services,
     ServicesOf,
     UploadOf,
+    answered_in,
     body_of,
-    json_or_npy,
     json_wanted,
-    model_headers,
+    one_of,
+    problems,
 )
-from serve_app.api.examples import ANALYZE_EXAMPLE, PREDICT_EXAMPLE
+from serve_app.api.examples import ANALYZE_CSV, ANALYZE_EXAMPLE, PREDICT_EXAMPLE
+from serve_app.api.representations import OF_ANALYSES, OF_PREDICTIONS, represent
 from serve_app.engine.identity import is_revision
 from serve_app.errors import ModelNotFound, Unavailable
+from serve_app.pipeline import Answered
 from serve_app.reporting import model_card
 from serve_app.results import Embedding, ModelCard, Result
 
-__all__ = ["embed_router", "metrics_router", "router"]
+__all__ = ["metrics_router", "recordings_router", "router"]
 
 
 class Liveness(BaseModel):
@@ -53,84 +56,119 @@ class Models(BaseModel):
     models: list[ModelCard]
 
 
+def _shown(example: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "As told.", "content": {JSON: {"example": example}}}
+
+
+_OF_MODELS: Final = OF_READING | problems(503)
+
+
 router = APIRouter(dependencies=[Depends(json_wanted)])
-embed_router = APIRouter()
+recordings_router = APIRouter(tags=["Recordings"])
 
 
-@router.post(
+@recordings_router.post(
     "/v1/predict",
     response_model=Result,
-    responses=PROBLEMS,
+    responses=PROBLEMS | problems(501) | answered_in(OF_PREDICTIONS),
     openapi_extra=body_of(PREDICT_EXAMPLE),
     summary="Ask the model about a recording",
 )
 async def predict(
     request: Request,
     services: ServicesOf,
+    media_type: Annotated[str, Depends(one_of(*OF_PREDICTIONS))],
     query: Annotated[PredictQuery, Query()],
     upload: UploadOf,
 ) -> Response:
-    """Predictions for a 12-lead recording of 5 s or more, with quality, beats and rhythm."""
-    result = await services.pipeline.predict(
-        upload,
-        hints=query.hints(),
-        options=query.options(),
-        request_id=request.scope["request_id"],
-    )
-    return _answer(services, result)
+    """Predictions for a 12-lead recording of 5 s or more, with quality, beats and rhythm.
+
+    `application/x-npy` holds the probabilities, `(segments, labels)` float32.
+    """
+    question = Question(upload, media_type, query.hints(), query.options())
+
+    async def work() -> Worked:
+        answered = await services.pipeline.predict_beside(
+            upload,
+            hints=question.hints,
+            options=question.options,
+            request_id=request.scope["request_id"],
+            timeout_s=timeout_s(request),
+        )
+        return await _worked(services, answered, media_type)
+
+    return await answer(request, services, question, work)
 
 
-@embed_router.post(
+@recordings_router.post(
     "/v1/embed",
     response_model=Embedding,
-    responses=PROBLEMS
-    | {
-        200: {
-            "description": "JSON, or of the segments' features a float32 array (segments, d).",
-            "content": {NPY: BINARY},
-            "headers": {
-                name: {"schema": {"type": "string"}, "description": f"With {NPY}."}
-                for name in MODEL_HEADERS
-            },
-        }
-    },
+    responses=PROBLEMS | answered_in((JSON, NPY)),
     openapi_extra=body_of(PREDICT_EXAMPLE),
     summary="The model's features of a recording",
 )
 async def embed(
     request: Request,
     services: ServicesOf,
-    media_type: Annotated[str, Depends(json_or_npy)],
+    media_type: Annotated[str, Depends(one_of(JSON, NPY))],
     query: Annotated[ModelQuery, Query()],
     upload: UploadOf,
 ) -> Response:
-    """Pooled features, for the recording and each 5 s of it; the signal is not analysed."""
-    embedding = await services.pipeline.embed(
-        upload,
-        hints=query.hints(),
-        options=query.options(),
-        request_id=request.scope["request_id"],
-    )
-    response = _answer(services, embedding) if media_type == JSON else _npy(services, embedding)
-    response.headers["Vary"] = "Accept"
-    return response
+    """Pooled features, for the recording and each 5 s of it; the signal is not analysed.
+
+    `application/x-npy` holds the segments' features, `(segments, d)` float32.
+    """
+    question = Question(upload, media_type, query.hints(), query.options())
+
+    async def work() -> Worked:
+        found = await services.pipeline.embed(
+            upload,
+            hints=question.hints,
+            options=question.options,
+            request_id=request.scope["request_id"],
+            timeout_s=timeout_s(request),
+        )
+        services.metrics.observe_result(found)
+        body = found.to_json() if media_type == JSON else found.to_npy()
+        return Worked(body, found.recording.sha256, found.model)
+
+    return await answer(request, services, question, work)
 
 
-@router.post(
+@recordings_router.post(
     "/v1/analyze",
     response_model=Result,
-    responses=PROBLEMS,
-    openapi_extra=body_of(ANALYZE_EXAMPLE),
+    responses=PROBLEMS | problems(501) | answered_in(OF_ANALYSES),
+    openapi_extra=body_of(ANALYZE_EXAMPLE, ANALYZE_CSV),
     summary="Analyse a recording's signal",
 )
 async def analyze(
-    request: Request, services: ServicesOf, query: Annotated[HintsQuery, Query()], upload: UploadOf
+    request: Request,
+    services: ServicesOf,
+    media_type: Annotated[str, Depends(one_of(*OF_ANALYSES))],
+    query: Annotated[HintsQuery, Query()],
+    upload: UploadOf,
 ) -> Response:
     """Quality, beats and rhythm of any recording, one lead or more; no model is asked."""
-    result = await services.pipeline.analyze(
-        upload, hints=query.hints(), request_id=request.scope["request_id"]
-    )
-    return _answer(services, result)
+    question = Question(upload, media_type, query.hints())
+
+    async def work() -> Worked:
+        answered = await services.pipeline.analyze_beside(
+            upload,
+            hints=question.hints,
+            request_id=request.scope["request_id"],
+            timeout_s=timeout_s(request),
+        )
+        return await _worked(services, answered, media_type)
+
+    return await answer(request, services, question, work)
+
+
+async def _worked(services: Services, answered: Answered, media_type: str) -> Worked:
+    result = answered.result
+    services.metrics.observe_result(result)
+    body = await represent(answered, media_type)
+    return Worked(body, result.recording.sha256, result.model, complete=not result.degraded)
 
 
 async def _cards(services: Services) -> list[ModelCard]:
@@ -138,14 +176,22 @@ async def _cards(services: Services) -> list[ModelCard]:
     return [model_card(info, default=position == 0) for position, info in enumerate(models)]
 
 
-@router.get("/v1/models", summary="What can be asked")
+@router.get("/v1/models", summary="What can be asked", responses=_OF_MODELS, tags=["Models"])
 async def models(services: ServicesOf) -> Models:
     """Every model that `?model=` may name, the default first; some load when first asked."""
     return Models(models=await _cards(services))
 
 
-@router.get("/v1/models/{name:path}", summary="One model", responses={404: PROBLEMS[400]})
-async def model(services: ServicesOf, name: str) -> ModelCard:
+@router.get(
+    "/v1/models/{name:path}",
+    summary="One model",
+    responses=_OF_MODELS | problems(404),
+    tags=["Models"],
+)
+async def model(
+    services: ServicesOf,
+    name: Annotated[str, Path(description="NAME or NAME@REVISION.", examples=["demo"])],
+) -> ModelCard:
     """By NAME or NAME@REVISION: revision, sha256, source, precision, labels."""
     cards = await _cards(services)
     wanted, _, digits = name.rpartition("@")
@@ -158,13 +204,25 @@ async def model(services: ServicesOf, name: str) -> ModelCard:
     raise ModelNotFound(f"Model {name[:200]!r} is not served here.")
 
 
-@router.get("/livez", summary="Liveness")
+@router.get(
+    "/livez",
+    summary="Liveness",
+    responses=OF_READING | {200: _shown({"status": "live"})},
+    tags=["Operation"],
+)
 async def livez() -> Liveness:
     """The process answers."""
     return Liveness()
 
 
-@router.get("/readyz", summary="Readiness", responses={503: PROBLEMS[503]})
+@router.get(
+    "/readyz",
+    summary="Readiness",
+    responses=OF_READING
+    | problems(503)
+    | {200: _shown({"status": "ready", "model": "demo", "revision": "0123456789ab"})},
+    tags=["Operation"],
+)
 async def readyz(services: ServicesOf) -> Readiness:
     """The default model is loaded and warm, or settings allow answers without it."""
     info = await services.pipeline.default_model()
@@ -173,21 +231,16 @@ async def readyz(services: ServicesOf) -> Readiness:
     return Readiness(status="ready", model=info.name, revision=info.revision)
 
 
-def _answer(services: Services, result: Result | Embedding) -> Response:
-    services.metrics.observe_result(result)
-    return Response(result.to_json(), headers=dict(PRIVATE), media_type=JSON)
-
-
-def _npy(services: Services, embedding: Embedding) -> Response:
-    services.metrics.observe_result(embedding)
-    headers = {**PRIVATE, **model_headers(embedding.model)}
-    return Response(embedding.to_npy(), headers=headers, media_type=NPY)
-
-
 metrics_router = APIRouter()
 
 
-@metrics_router.get("/metrics", summary="Prometheus series of this replica")
+@metrics_router.get(
+    "/metrics",
+    summary="Prometheus series of this replica",
+    response_class=PlainTextResponse,
+    responses=problems(400, 414, 431, 500),
+    tags=["Operation"],
+)
 async def metrics(services: ServicesOf) -> Response:
     """In the Prometheus text format."""
     with suppress(Unavailable):  # what was last known of them stays

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from serve_app.decoding.batch import BatchItem, split_batch
 from serve_app.decoding.decoded import Decoded, to_recording
 from serve_app.decoding.formats import (
     CONTENT_TYPES,
@@ -31,7 +32,17 @@ from serve_app.decoding.zip_archive import unzip
 from serve_app.errors import CorruptedData, EcgServeError, InvalidFormat, ResourceExhausted
 from serve_app.recording import Recording
 
-__all__ = ["CONTENT_TYPES", "Hints", "Limits", "Upload", "decode", "decode_path", "warm"]
+__all__ = [
+    "CONTENT_TYPES",
+    "BatchItem",
+    "Hints",
+    "Limits",
+    "Upload",
+    "decode",
+    "decode_path",
+    "split_batch",
+    "warm",
+]
 
 
 def decode(

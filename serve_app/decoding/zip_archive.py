@@ -1,15 +1,17 @@
 """Zip archives, unpacked in memory and never further than the limits."""
 
+import contextlib
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 from serve_app.decoding.upload import Files, Limits, base_name
-from serve_app.errors import CorruptedData, InvalidFormat, PayloadTooLarge
+from serve_app.errors import CorruptedData, EcgServeError, InvalidFormat, PayloadTooLarge
 
-__all__ = ["looks_like_zip", "unzip"]
+__all__ = ["ZippedFiles", "looks_like_zip", "unzip"]
 
 _ENTRY: Final = b"PK\x01\x02"
 _ENCRYPTED: Final = 0x1
@@ -22,6 +24,62 @@ def looks_like_zip(data: bytes) -> bool:
     return data[:4] in {b"PK\x03\x04", b"PK\x05\x06"}
 
 
+class ZippedFiles:
+    """An archive's files, each unpacked when it is asked for; folders and clutter left out.
+
+    Args:
+        data: The archive.
+        limits: Of which `max_files` is meant for the whole archive.
+
+    Attributes:
+        names: Of the files, with their folders.
+        sizes: As the archive declares them.
+
+    Raises:
+        InvalidFormat: Encrypted, an entry that names a place outside the archive, or no file.
+        CorruptedData: Cut short or damaged.
+        PayloadTooLarge: More entries than `limits` allow.
+    """
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        # Counted before zipfile builds an object for each: twice as many, as folders count too.
+        if data.count(_ENTRY) > 2 * limits.max_files:
+            raise PayloadTooLarge(
+                f"The archive has too many entries; at most {limits.max_files} files are taken.",
+                hint="Send fewer files at a time.",
+            )
+        with _damage_told():
+            self._archive = zipfile.ZipFile(BytesIO(data))
+            entries = [entry for entry in self._archive.infolist() if not entry.is_dir()]
+            for entry in entries:
+                _check(entry)
+            self._entries = [entry for entry in entries if not _is_clutter(entry.filename)]
+        if not self._entries:
+            raise InvalidFormat("The zip archive holds no file.")
+        self.names = tuple(entry.filename for entry in self._entries)
+        self.sizes = [entry.file_size for entry in self._entries]
+
+    def read(self, indices: Sequence[int], limits: Limits) -> Files:
+        """Some of the files under their base names.
+
+        Raises:
+            CorruptedData: Damaged.
+            PayloadTooLarge: More bytes than `limits` allow, whatever the archive declares.
+        """
+        with _damage_told():
+            return _read(self._archive, [self._entries[i] for i in indices], limits)
+
+    def start(self, index: int, size: int) -> bytes:
+        """At most so many of a file's first bytes; what is damaged counts as empty."""
+        with (
+            contextlib.suppress(EcgServeError),
+            _damage_told(),
+            self._archive.open(self._entries[index]) as stream,
+        ):
+            return stream.read(size)
+        return b""
+
+
 def unzip(data: bytes, limits: Limits) -> Files:
     """The archive's files under their base names; folders and a system's own files left out.
 
@@ -30,27 +88,19 @@ def unzip(data: bytes, limits: Limits) -> Files:
         CorruptedData: Cut short or damaged.
         PayloadTooLarge: More entries or bytes than `limits` allow, whatever the archive declares.
     """
-    # Counted before zipfile builds an object for each: twice as many, as folders count too.
-    if data.count(_ENTRY) > 2 * limits.max_files:
-        raise PayloadTooLarge(
-            f"The archive has too many entries; at most {limits.max_files} files are taken.",
-            hint="Send the files of one recording.",
-        )
+    zipped = ZippedFiles(data, limits)
+    limits.check_files(zipped.sizes)
+    return zipped.read(range(len(zipped.names)), limits)
+
+
+@contextlib.contextmanager
+def _damage_told() -> Iterator[None]:
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            for entry in entries:
-                _check(entry)
-            entries = [entry for entry in entries if not _is_clutter(entry.filename)]
-            limits.check_files([entry.file_size for entry in entries])
-            files = _read(archive, entries, limits)
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError):
         raise CorruptedData("The zip archive is cut short or damaged.") from None
     except NotImplementedError:
         raise InvalidFormat("The zip archive uses features that are not read here.") from None
-    if not files:
-        raise InvalidFormat("The zip archive holds no file.")
-    return files
 
 
 def _check(entry: zipfile.ZipInfo) -> None:

@@ -149,8 +149,8 @@ def test_a_content_coding_is_undone(client, dicom_bytes):
         (b"--b\r\n\r\nx\r\n" * 101 + b"--b--", "multipart/related; boundary=b", 413),
         (b"x", 'multipart/related; type="application/dicom+json"; boundary=b', 415),
         (b"x", "image/png", 415),
-        (b"x", "application/octet-stream", 415),
-        (b"", "application/dicom", 409),
+        (b"x", "application/octet-stream", 409),
+        (b"", "application/dicom", 400),
     ],
 )
 def test_malformed_requests(client, body, content_type, status):

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serve_app.api import create_app
-from serve_app.api.routes import MODEL_HEADERS
+from serve_app.api.declarations import MODEL_HEADERS
 from serve_app.engine.identity import ModelSource, identify
 from serve_app.engine.loading import load_engine
 from serve_app.engine.registry import ModelRegistry, registry_of

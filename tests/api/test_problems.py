@@ -187,13 +187,13 @@ def test_paths_and_methods_that_are_not(client):
     assert_problem(client.get("/v1/models/other"), 404, "model_not_found")
     refused = client.get("/v1/predict")
     assert_problem(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "POST"
+    assert refused.headers["allow"] == "OPTIONS, POST"
 
 
 def test_another_model_or_media_type(client, dicom_bytes):
     response = client.post("/v1/predict?model=other", content=dicom_bytes)
     assert_problem(response, 404, "model_not_found")
-    headers = {"Accept": "image/png"}
+    headers = {"Accept": "image/gif"}
     response = client.post("/v1/predict", content=dicom_bytes, headers=headers)
     assert_problem(response, 406, "not_acceptable")
 

@@ -9,7 +9,7 @@ from deployments.ecg_fm import LocalModel
 from deployments.preprocessor import Preprocessor
 from serve_app.decoding import decode
 from serve_app.engine.registry import registry_of
-from serve_app.errors import InvalidParameter, InvalidSignal
+from serve_app.errors import CorruptedData, InvalidParameter, InvalidSignal
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,22 @@ def test_embed_takes_all_that_predict_takes_but_what_it_answers_anyway():
     )
     assert of_predict.keys() - of_embed.keys() == {"analysis", "embedding"}
     assert of_embed.keys() <= of_predict.keys()
+
+
+def test_many_recordings_are_answered_in_their_order(preprocessor, dicom_bytes):
+    async def ask():
+        sent = [dicom_bytes, dicom_bytes[:5000], decode(dicom_bytes)]
+        return [outcome async for outcome in preprocessor.predict_batch(sent, analysis=False)]
+
+    one, bad, other = asyncio.run(ask())
+    assert one.predictions == other.predictions
+    assert one.analysis is None
+    assert isinstance(bad, CorruptedData)
+
+
+def test_a_batch_takes_all_that_predict_takes():
+    of_predict, of_batch = (
+        list(inspect.signature(method).parameters)[2:]
+        for method in (Preprocessor.predict, Preprocessor.predict_batch)
+    )
+    assert of_batch == of_predict

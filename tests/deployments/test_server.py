@@ -59,7 +59,9 @@ try:
     handle.predict.remote(sent[:5000]).result()
 except CorruptedData as error:
     raised = error.code
-print(json.dumps({"raised": raised} | {k: v.to_dict() for k, v in answers.items()}))
+batch = handle.options(stream=True).predict_batch.remote([sent, sent[:5000], decode(sent)])
+codes = [getattr(outcome, "code", "done") for outcome in batch]
+print(json.dumps({"raised": raised, "batch": codes} | {k: v.to_dict() for k, v in answers.items()}))
 """
 
 
@@ -117,6 +119,10 @@ def test_handles_answer_as_http_does(http, by_handle, dicom_bytes):
         for one, other in zip(of_handle["predictions"], over_http["predictions"], strict=True):
             assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
     assert by_handle["analysis"]["model"] is None
+
+
+def test_handles_answer_many_in_their_order(by_handle):
+    assert by_handle["batch"] == ["done", "corrupted_data", "done"]
 
 
 def test_features_over_http_by_handle_and_by_the_client(server, http, by_handle, dicom_bytes):
