@@ -21,7 +21,7 @@ from serve_app.errors import InferenceTimeout, InvalidParameter, ModelUnavailabl
 from serve_app.explanations import Explanation, make_explanation
 from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare
 from serve_app.recording import Recording
-from serve_app.reporting import Answer, make_embedding, make_result
+from serve_app.reporting import Answer, Scored, make_embedding, make_result
 from serve_app.results import Embedding, Result, Timing
 from serve_app.settings import Settings
 
@@ -198,11 +198,25 @@ class Pipeline:
             Unavailable: The model cannot be reached, or too much is waiting.
             InferenceTimeout: The deadline passed.
         """
+        result, _ = await self.predict_with_scores(
+            sent, hints=hints, options=options, request_id=request_id
+        )
+        return result
+
+    async def predict_with_scores(
+        self,
+        sent: Upload | Recording | bytes,
+        *,
+        hints: Hints | None = None,
+        options: Options | None = None,
+        request_id: str | None = None,
+    ) -> tuple[Result, Answer | None]:
+        """As :meth:`predict`, and what the model said, segment by segment; None if it failed."""
         options = options or Options()
         watch = Stopwatch()
         async with _deadline(self._deadline_s):
             read, prepared = await self._read_for_model(sent, hints, options)
-            asked = asyncio.create_task(self._ask(prepared, options))
+            asked = asyncio.create_task(self._ask(prepared.segments, options))
             await asyncio.sleep(0)  # on its way, before the core takes this processor
             try:
                 # While the model works, the core measures.
@@ -212,7 +226,7 @@ class Pipeline:
                 asked.cancel()
                 await asyncio.gather(asked, return_exceptions=True)
                 raise
-        return make_result(
+        result = make_result(
             read.recording,
             analysis,
             timing=_timing(watch, read, answer),
@@ -223,6 +237,36 @@ class Pipeline:
             show_embedding=options.embedding,
             degraded=None if answer else "signal_only",
         )
+        return result, answer
+
+    async def score(
+        self,
+        sent: Upload | Recording | bytes,
+        *,
+        hints: Hints | None = None,
+        options: Options | None = None,
+    ) -> Scored:
+        """What the model says of a recording, segment by segment; the signal is not analysed.
+
+        Raises:
+            EcgServeError: As :meth:`predict` does.
+        """
+        options = options or Options()
+        watch = Stopwatch()
+        async with _deadline(self._deadline_s):
+            read, prepared = await self._read_for_model(sent, hints, options)
+            answer = await self._ask(prepared.segments, options)
+        return Scored(read.recording, answer, _timing(watch, read, answer))
+
+    async def score_segments(self, segments: Segments, options: Options | None = None) -> Answer:
+        """What the model says of ``(n, 12, 2500)`` float32 that were prepared elsewhere.
+
+        Raises:
+            InvalidSignal: Another shape, or values that are not finite.
+            EcgServeError: As :meth:`predict` does.
+        """
+        async with _deadline(self._deadline_s):
+            return await self._ask(segments, options or Options())
 
     async def embed(
         self,
@@ -243,7 +287,7 @@ class Pipeline:
         watch = Stopwatch()
         async with _deadline(self._deadline_s):
             read, prepared = await self._read_for_model(sent, hints, options)
-            answer = await self._ask(prepared, options)
+            answer = await self._ask(prepared.segments, options)
         return make_embedding(
             read.recording,
             prepared,
@@ -310,12 +354,12 @@ class Pipeline:
         assert read.prepared is not None  # noqa: S101 - options were given
         return read, read.prepared
 
-    async def _ask(self, prepared: Prepared, options: Options) -> Answer:
+    async def _ask(self, segments: Segments, options: Options) -> Answer:
         if options.precision:
             _refuse_other_precision(options.precision, await self._model.info(options.model))
         if options.model:
-            return await self._model.ask(prepared.segments, options.model)
-        return await self._model.ask(prepared.segments)
+            return await self._model.ask(segments, options.model)
+        return await self._model.ask(segments)
 
     async def _answer_if_any(self, asked: asyncio.Task[Answer]) -> Answer | None:
         """None where the model fails and settings want an answer without it."""

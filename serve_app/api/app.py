@@ -10,6 +10,7 @@ from serve_app.api.declarations import MODEL_HEADERS, Services
 from serve_app.api.explain import LABEL_HEADER, explain_router
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import RequestScope
+from serve_app.api.oip import oip_router
 from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
 
@@ -45,6 +46,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
     app.include_router(routes.router)
     app.include_router(routes.embed_router)
     app.include_router(explain_router)
+    app.include_router(oip_router)
     app.include_router(routes.metrics_router)
     if settings.cors_origins:
         app.add_middleware(

@@ -1,7 +1,7 @@
 """What the paths share: queries, dependencies, and the OpenAPI of bodies and problems."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from serve_app.api.admission import Admission
 from serve_app.api.bodies import read_upload
 from serve_app.api.metrics import Metrics
 from serve_app.api.negotiation import choose_media_type
+from serve_app.api.oip_statistics import Statistics
 from serve_app.api.problems import MEDIA_TYPE, Problem
 from serve_app.decoding import Hints, Upload
 from serve_app.pipeline import Options, Pipeline
@@ -51,6 +52,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     admission: Admission
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 class HintsQuery(BaseModel):
