@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic_core import from_json, to_json
+import msgspec
 
 from serve_app.api.oip_tensors import (
     InferRequest,
@@ -27,14 +27,39 @@ __all__ = ["HEADER_LENGTH", "Message", "parse_message", "write_message"]
 
 # Length of the JSON; the binary tensors come after it.
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
-# Far above any request; more of them is an attack on memory.
+# Far above any request; more of them in a long text is an attack on memory.
 _MAX_BRACKETS, _MAX_QUOTES = 100_000, 1_000_000
-# The kserve client names the model here too; the path counts.
-_REQUEST_KEYS: Final = {"id", "parameters", "inputs", "outputs", "model_name", "model_version"}
-_INPUT_KEYS: Final = {"name", "shape", "datatype", "parameters", "data"}
-_OUTPUT_KEYS: Final = {"name", "parameters"}
-_SCALARS: Final = (str, int, float, bool)
+_LONG_TEXT_BYTES: Final = 2 << 20
 _ELSEWHERE: Final = ("shared_memory_region", "classification")
+
+_Name = Annotated[str, msgspec.Meta(max_length=500)]
+_Given = dict[str, bool | int | float | str]
+
+
+class _Input(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    shape: list[int]
+    datatype: _Name
+    parameters: _Given | None = None
+    data: list[float | str | list[float | list[float]]] | None = None
+
+
+class _Output(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    parameters: _Given | None = None
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    inputs: list[_Input]
+    outputs: list[_Output] | None = None
+    id: _Name | None = None
+    parameters: _Given | None = None
+    # The kserve client names the model here too; the path counts.
+    model_name: str | None = None
+    model_version: str | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Request)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +98,14 @@ def parse_message(
     """
     length = _header_length(header_length, len(body))
     content = _parse(body[:length] if length < len(body) else body, limits)
-    parameters = _parameters(content, "parameters")
-    outputs = _outputs(content.get("outputs"))
+    parameters = _parameters(content.parameters)
+    outputs = [(each.name, _parameters(each.parameters)) for each in content.outputs or []]
     request = InferRequest(
         model=model,
         version=version,
-        id=_text(content.get("id") or "", "id"),
+        id=content.id or "",
         parameters=parameters,
-        inputs=_inputs(content.get("inputs"), memoryview(body)[length:], limits),
+        inputs=_inputs(content.inputs, memoryview(body)[length:], limits),
         outputs=tuple(name for name, _ in outputs) or None,
     )
     binary_otherwise = parameters.get("binary_data_output") is True
@@ -108,7 +133,7 @@ def write_message(
     content = {"model_name": model, "model_version": version, "outputs": described}
     if message.request.id:
         content["id"] = message.request.id
-    head = to_json(content)
+    head = msgspec.json.encode(content)
     return b"".join([head, *raws]), len(head) if raws else None
 
 
@@ -125,99 +150,68 @@ def _header_length(declared: str | None, size: int) -> int:
     return int(declared)
 
 
-def _parse(text: bytes, limits: Limits) -> dict[str, Any]:
+def _parse(text: bytes, limits: Limits) -> _Request:
     limits.check_text(len(text))
-    if text.count(b"[") + text.count(b"{") > _MAX_BRACKETS or text.count(b'"') > _MAX_QUOTES:
-        raise _violation("body", "is far more nested than a request")
+    if len(text) > _LONG_TEXT_BYTES and (
+        text.count(b"[") > _MAX_BRACKETS or text.count(b'"') > _MAX_QUOTES
+    ):
+        raise _violation("it is far more nested than a request")
     try:
-        content = from_json(text, allow_inf_nan=False, cache_strings="keys")
-    except ValueError:
+        return _DECODER.decode(text)
+    except msgspec.ValidationError as error:
+        # Names the place and the type, never a value; an unknown member it names in full.
+        raise _violation(str(error)[:200]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidFormat(
             "The body is no JSON, or cut short.",
             hint=f"Where binary data follow the JSON, {HEADER_LENGTH} tells its length.",
         ) from None
-    return _object(content, "body", _REQUEST_KEYS)
 
 
-def _inputs(listed: Any, rest: memoryview, limits: Limits) -> dict[str, Tensor]:
+def _inputs(listed: Sequence[_Input], rest: memoryview, limits: Limits) -> dict[str, Tensor]:
     inputs: dict[str, Tensor] = {}
-    for entry in _objects(listed, "inputs", _INPUT_KEYS):
-        tensor, rest = _input(entry, rest, limits)
-        if tensor.name in inputs:
-            raise _violation("inputs", "names a tensor twice")
-        inputs[tensor.name] = tensor
+    for entry in listed:
+        inputs[entry.name], rest = _input(entry, rest, limits)
+    if len(inputs) < len(listed):
+        raise InvalidParameter("An input is named twice.")
     if len(rest):
         raise CorruptedData(f"{len(rest)} bytes follow the JSON that no input claims.")
     return inputs
 
 
-def _input(entry: dict[str, Any], rest: memoryview, limits: Limits) -> tuple[Tensor, memoryview]:
-    name, datatype = _text(entry.get("name"), "name"), _text(entry.get("datatype"), "datatype")
-    shape = entry.get("shape")
-    if not isinstance(shape, list):
-        raise _violation("shape", "must be an array")
-    parameters = _parameters(entry, "parameters")
+def _input(entry: _Input, rest: memoryview, limits: Limits) -> tuple[Tensor, memoryview]:
+    name, parameters = entry.name, _parameters(entry.parameters)
+    described = name, entry.datatype, entry.shape
     size = parameters.get("binary_data_size")
-    if (size is None) == ("data" not in entry):
-        raise _violation("data", "or binary_data_size must be given, not both")
+    if (size is None) == (entry.data is None):
+        raise _violation(f"input {name!r} needs data, or binary_data_size, not both")
     if size is None:
-        data = entry["data"]
-        if datatype == "BYTES":
-            return tensor_of_texts(name, shape, data, parameters, limits), rest
-        return tensor_of_values(name, datatype, shape, data, parameters, limits), rest
+        if entry.datatype == "BYTES":
+            return tensor_of_texts(name, entry.shape, entry.data, parameters, limits), rest
+        return tensor_of_values(*described, entry.data, parameters, limits), rest
     if type(size) is not int or not 0 <= size <= len(rest):
         raise CorruptedData(f"Tensor {name!r}: its binary_data_size is not what follows the JSON.")
-    return tensor_of_raw(name, datatype, shape, rest[:size], parameters, limits), rest[size:]
+    return tensor_of_raw(*described, rest[:size], parameters, limits), rest[size:]
 
 
-def _outputs(listed: Any) -> list[tuple[str, Parameters]]:
-    if listed is None:
-        return []
-    return [
-        (_text(entry.get("name"), "name"), _parameters(entry, "parameters"))
-        for entry in _objects(listed, "outputs", _OUTPUT_KEYS)
-    ]
-
-
-def _parameters(entry: Mapping[str, Any], field: str) -> Parameters:
-    parameters = entry.get(field) or {}
-    if not isinstance(parameters, dict) or not all(
-        isinstance(value, _SCALARS) for value in parameters.values()
-    ):
-        raise _violation(field, "must be an object of numbers, strings and booleans")
+def _parameters(given: _Given | None) -> Parameters:
     for name in _ELSEWHERE:
-        if name in parameters:
+        if given and name in given:
             raise RequestError(
                 f"The extension behind {name!r} is not offered.",
                 hint="GET /v2 names the extensions that are.",
             )
-    return parameters
+    return given or {}
 
 
-def _objects(listed: Any, field: str, keys: set[str]) -> list[dict[str, Any]]:
-    if not isinstance(listed, list):
-        raise _violation(field, "must be an array of objects")
-    return [_object(entry, field, keys) for entry in listed]
-
-
-def _object(content: Any, field: str, keys: set[str]) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise _violation(field, "must be an object")
-    unknown = sorted(content.keys() - keys)
-    if unknown:
-        raise _violation(unknown[0][:40], "is unknown")
-    return content
-
-
-def _text(value: Any, field: str) -> str:
-    if not isinstance(value, str) or len(value) > 500:
-        raise _violation(field, "must be a string of at most 500 characters")
-    return value
-
-
-def _violation(field: str, message: str) -> SchemaViolation:
+def _violation(what: str) -> SchemaViolation:
     return SchemaViolation(
-        f"The JSON breaks the protocol's schema: {field} {message}.",
+        f"The JSON breaks the protocol's schema: {what}.",
         hint="See docs/open_inference.md for a whole request.",
-        extra={"errors": [{"field": field, "message": message}]},
+        extra={"errors": [{"field": _place(what), "message": what}]},
     )
+
+
+def _place(what: str) -> str:
+    """Of what msgspec says: ``... - at `$.inputs[0].shape` ``."""
+    return what.partition(" - at `$")[2].strip("`.") or "body"

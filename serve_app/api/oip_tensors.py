@@ -2,7 +2,6 @@
 
 import math
 import struct
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -113,8 +112,8 @@ class InferAnswer:
         version: Its revision.
         rows: Recordings, or segments that were sent as such.
         outputs: What was asked for, in that order.
-        queue_ms: How long the model let them wait, together.
-        inference_ms: How long it worked, together.
+        queue_ms: How long the model let a row wait, at most.
+        inference_ms: How long it worked for a row, at most.
     """
 
     model: str
@@ -197,11 +196,11 @@ def tensor_of_values(
     if datatype == "FP16":
         raise InvalidParameter(f"Tensor {name!r}: FP16 is sent in the binary form only.")
     try:
-        # An array of doubles, or of 64-bit integers, refuses whatever is no such number.
-        flat = array("d" if datatype.startswith("FP") else "q", _flat(values, lengths))
-        converted = np.frombuffer(flat, flat.typecode)
-        result = _fitting(converted, _DTYPES[datatype])
-    except (TypeError, OverflowError):
+        flat = _flat(values, lengths)
+        # Twice as fast as NumPy is on a list.
+        packed = struct.pack(f"<{len(flat)}d", *flat)
+        result = _fitting(np.frombuffer(packed, "<f8"), _DTYPES[datatype])
+    except (TypeError, ValueError, OverflowError, struct.error):
         raise InvalidParameter(
             f"Tensor {name!r}: its data must be numbers that {datatype} can hold, flat or nested "
             "as its shape is; null is none."
@@ -267,8 +266,12 @@ def _fitting(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]
     """In the datatype that was declared; what leaves float32 becomes infinite and is told later."""
     if dtype.kind == "i" and values.size:
         bounds = np.iinfo(dtype)
-        if values.min() < bounds.min or values.max() > bounds.max:
-            raise OverflowError
+        if not (
+            values.min() >= bounds.min
+            and values.max() <= bounds.max
+            and (values == np.rint(values)).all()
+        ):
+            raise ValueError
     with np.errstate(over="ignore"):
         return values.astype(dtype)
 

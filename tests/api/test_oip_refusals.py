@@ -64,7 +64,7 @@ REFUSED = {
     "no inputs": (as_json(id="7"), "schema_violation"),
     "inputs of another kind": (as_json(inputs=[7]), "schema_violation"),
     "an input without name": (as_json(inputs=[{"shape": [1]}]), "schema_violation"),
-    "an input twice": (as_json(inputs=[SIGNAL | {"data": FLOATS}] * 2), "schema_violation"),
+    "an input twice": (as_json(inputs=[SIGNAL | {"data": FLOATS}] * 2), "invalid_parameter"),
     "an input without data": (as_json(inputs=[SIGNAL]), "schema_violation"),
     "an id that is a number": (as_json(id=7, inputs=[]), "schema_violation"),
     "a nested parameter": (
@@ -141,11 +141,11 @@ REFUSED = {
     ),
     "a broken length": (
         as_json(inputs=[SIGNAL | {"shape": [12.0, 2500], "data": FLOATS}]),
-        "invalid_parameter",
+        "schema_violation",
     ),
     "a true length": (
         as_json(inputs=[SIGNAL | {"shape": [True, 30000], "data": FLOATS}]),
-        "invalid_parameter",
+        "schema_violation",
     ),
     "a shape without end": (
         as_json(inputs=[SIGNAL | {"shape": [1] * 1000, "data": FLOATS}]),
@@ -153,9 +153,9 @@ REFUSED = {
     ),
     "a scalar": (as_json(inputs=[SIGNAL | {"shape": [], "data": [1]}]), "invalid_parameter"),
     "strings": (as_json(inputs=[SIGNAL | {"data": ["1"] * 30000}]), "invalid_parameter"),
-    "null": (as_json(inputs=[SIGNAL | {"data": [None] * 30000}]), "invalid_parameter"),
-    "one string": (as_json(inputs=[SIGNAL | {"data": "1" * 30000}]), "invalid_parameter"),
-    "a number": (as_json(inputs=[SIGNAL | {"data": 1}]), "invalid_parameter"),
+    "null": (as_json(inputs=[SIGNAL | {"data": [None] * 30000}]), "schema_violation"),
+    "one string": (as_json(inputs=[SIGNAL | {"data": "1" * 30000}]), "schema_violation"),
+    "a number": (as_json(inputs=[SIGNAL | {"data": 1}]), "schema_violation"),
     "ragged rows": (
         as_json(inputs=[SIGNAL | {"data": [FLOATS[:2500]] * 11 + [FLOATS[:2499]]}]),
         "invalid_parameter",
@@ -166,7 +166,7 @@ REFUSED = {
     ),
     "a number beyond float64": (
         as_json(inputs=[SIGNAL | {"data": [10**400, *FLOATS[1:]]}]),
-        "invalid_parameter",
+        "schema_violation",
     ),
     "a number beyond INT16": (
         as_json(inputs=[SIGNAL | {"datatype": "INT16", "data": [40000] * 30000}]),

@@ -320,7 +320,7 @@ def test_kserve_in_an_environment_of_its_own(server, grpc_port, tmp_path, dicom_
     run_snippets(python, found, tmp_path)
     script = Path(__file__).with_name("kserve_script.py")
     done = subprocess.run(
-        [python, script, server, f"127.0.0.1:{grpc_port}", dicom_path],
+        [python, "-P", script, server, f"127.0.0.1:{grpc_port}", dicom_path],
         capture_output=True,
         text=True,
         timeout=120,
