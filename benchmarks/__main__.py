@@ -16,6 +16,7 @@ NAMES = (
     "instructions",
     "startup",
     "http_latency",
+    "oip",
     "full_size",
     "engines",
     "batching",

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, one client: JSON against binary tensors and gRPC, CPU and latency."""
+"""The Open Inference Protocol, one client: JSON, binary tensors and gRPC; CPU and latency."""
 
 import json
 import time
@@ -8,6 +8,8 @@ import httpx2
 import numpy as np
 import psutil
 import tritonclient.grpc as triton
+from ecg_processor_py import prepare_ecg_fm
+from ecg_processor_py.checks import STANDARD_LEADS
 
 from benchmarks.http_latency import HEADERS, body
 from benchmarks.reporting import print_header, row
@@ -15,9 +17,14 @@ from benchmarks.server import free_port, running_server
 from serve_app.api.oip_messages import HEADER_LENGTH, parse_message, write_message
 from serve_app.api.oip_tensors import Tensor
 from serve_app.decoding import Limits
+from serve_app.engine.loading import load_engine
+from serve_app.settings import load_settings
 
 WARM, TIMES, IDLE_S = 50, 300, 3.0
 INFER = "/v2/models/demo/infer"
+HOP = "GET /livez (the hop alone)"
+# In `graph` the ingress asks the model's replica for it; about a KB of pickled metadata comes back.
+BOTH_HOPS = "GET /v2/models/demo (the hops alone)"
 OUTPUTS = [{"name": "probabilities"}]
 # CPU beside the model's own work: of binary above the empty hop, of JSON with the hop.
 BINARY_LIMIT_MS, JSON_LIMIT_MS = 1.5, 5.0
@@ -60,9 +67,12 @@ def described(array: np.ndarray) -> dict:
 
 def asks(client: httpx2.Client, grpc_client: triton.InferenceServerClient) -> dict[str, Ask]:
     """What is timed; each gives probabilities, but for the hop."""
-    found: dict[str, Ask] = {"GET /livez (the hop alone)": lambda: client.get("/livez")}
+    found: dict[str, Ask] = {
+        HOP: lambda: client.get("/livez"),
+        BOTH_HOPS: lambda: client.get("/v2/models/demo"),
+    }
     npy = body()
-    found["POST /v1/predict?analysis=false, npy (peer)"] = lambda: of_predict(client, npy)
+    found["POST /v1/predict, npy (peer)"] = lambda: of_predict(client, npy)
     for recordings in (1, 2):
         array, size = signal(recordings), "12x5000" if recordings == 1 else "2x12x5000"
         found[f"binary {size}"] = binary_ask(client, *as_binary(array))
@@ -140,11 +150,20 @@ class Server:
         return times_ms, (self.cpu_s() - used_s - idle_s) / TIMES * 1e3
 
 
-def model_ms(client: httpx2.Client) -> tuple[int, float]:
-    """Requests and milliseconds that the model itself worked for them, from its statistics."""
-    (stats,) = client.get("/v2/models/demo/stats").json()["model_stats"]
-    inference = stats["inference_stats"]["compute_infer"]
-    return inference["count"], inference["ns"] / 1e6
+def model_alone() -> dict[int, float]:
+    """CPU milliseconds of the model for one and for two recordings, in this process."""
+    engine = load_engine(load_settings())
+    segments = prepare_ecg_fm(signal(1), 500, STANDARD_LEADS)
+    medians_ms = {}
+    for recordings in (1, 2):
+        batch, times_ms = np.concatenate([segments] * recordings), []
+        for _ in range(TIMES):
+            started_s = time.process_time()
+            engine.predict(batch)
+            times_ms.append((time.process_time() - started_s) * 1e3)
+        medians_ms[recordings] = float(np.median(times_ms[WARM:]))
+        print(row(f"the model alone, {len(batch)} segments, CPU", times_ms[WARM:]))
+    return medians_ms
 
 
 def parsing_alone() -> None:
@@ -163,7 +182,7 @@ def parsing_alone() -> None:
         print(row(f"{name} 12x5000 read and answer written, CPU", times_ms))
 
 
-def measure(profile: str) -> dict[str, float]:
+def measure(profile: str, model_ms: dict[int, float]) -> dict[str, float]:
     """CPU beside the model's work, by name."""
     grpc_port = free_port()
     beside: dict[str, float] = {}
@@ -174,16 +193,14 @@ def measure(profile: str) -> dict[str, float]:
         found = asks(client, grpc_client)
         wanted = found["binary 12x5000"]()
         for name, ask in found.items():
-            if "livez" not in name:
-                np.testing.assert_allclose(ask(), np.repeat(wanted, len(ask()), 0), atol=1e-5)
-            before, before_ms = model_ms(client)
+            recordings = 0
+            if name not in (HOP, BOTH_HOPS):
+                recordings = len(ask())
+                np.testing.assert_allclose(ask(), np.repeat(wanted, recordings, 0), atol=1e-5)
             times_ms, cpu_ms = server.timed(ask)
-            after, after_ms = model_ms(client)
-            own_ms = (after_ms - before_ms) / max(1, after - before)
-            beside[name] = cpu_ms - own_ms
-            print(
-                row(f"{profile}: {name}", times_ms), f"  CPU {cpu_ms:6.2f} ms, model {own_ms:5.2f}"
-            )
+            beside[name] = cpu_ms - model_ms.get(recordings, 0.0)
+            used = f"   CPU {cpu_ms:6.2f} ms, {beside[name]:5.2f} beside the model"
+            print(row(f"{profile}: {name}", times_ms) + used)
         client.close()
         grpc_client.close()
     return beside
@@ -192,15 +209,14 @@ def measure(profile: str) -> dict[str, float]:
 def main() -> None:
     print_header("Open Inference Protocol, one client, demo model", ["tritonclient"])
     parsing_alone()
+    model_ms = model_alone()
     for profile in ("mono", "graph"):
-        beside = measure(profile)
-        hop = beside["GET /livez (the hop alone)"]
-        for name, cpu_ms in beside.items():
-            print(f"{profile}: {name}: {cpu_ms:.2f} CPU-ms beside the model, hop {hop:.2f}")
+        beside = measure(profile, model_ms)
+        above_ms = beside["binary 12x5000"] - beside[HOP if profile == "mono" else BOTH_HOPS]
+        print(f"{profile}: binary 12x5000 is {above_ms:.2f} CPU-ms above the hops and the model")
+        assert above_ms <= BINARY_LIMIT_MS, f"binary is over {BINARY_LIMIT_MS} CPU-ms"
         if profile == "mono":
-            above_ms = beside["binary 12x5000"] - hop
-            assert above_ms <= BINARY_LIMIT_MS, f"binary is {above_ms:.2f} ms above the hop"
-            assert beside["JSON 12x5000"] <= JSON_LIMIT_MS, "JSON is over its limit"
+            assert beside["JSON 12x5000"] <= JSON_LIMIT_MS, f"JSON is over {JSON_LIMIT_MS} CPU-ms"
 
 
 if __name__ == "__main__":

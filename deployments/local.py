@@ -98,7 +98,8 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
     for port in filter(None, (settings.port, settings.grpc_port)):
         if not _is_free(settings.host, port):
             raise SettingsError(
-                f"Port {port} of {settings.host} is taken.", hint="Choose another --port."
+                f"Port {port} of {settings.host} is taken.",
+                hint="Choose another --port or --grpc-port.",
             )
     set_flags()
     if settings.grpc_port:

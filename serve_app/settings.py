@@ -165,6 +165,8 @@ class Settings(BaseSettings):
                 f"host {self.host} is not loopback and auth is off: bind to 127.0.0.1 and put an "
                 "authenticating proxy before it"
             )
+        if self.grpc_port == self.port:
+            raise ValueError("grpc_port and port are the same")
         able = ENGINE_PRECISIONS.get(self.engine, (self.precision,))  # auto finds one
         if self.precision not in ("auto", *able):
             raise ValueError(f"the engine {self.engine} does not run in {self.precision}")

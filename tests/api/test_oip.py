@@ -14,6 +14,7 @@ from serve_app.api import create_app
 from serve_app.decoding import decode
 from serve_app.engine.loading import load_engine
 from serve_app.engine.registry import registry_of
+from serve_app.errors import CheckpointError
 from serve_app.pipeline import InProcessModel, Pipeline
 from serve_app.preprocessing import prepare
 from serve_app.recording import STANDARD_LEADS
@@ -331,6 +332,23 @@ def test_names_with_slashes(settings, sinus_mv):
             path = f"/v2/models/{name}/infer"
             answer = ask(client, signal_input(sinus_mv, fs_hz=500), path=path).json()
             assert answer["model_name"] == "wanglab/ecg-fm"
+
+
+def unloadable():
+    raise CheckpointError("Its files are gone.")
+
+
+@pytest.mark.parametrize(("when_model_fails", "ready"), [("refuse", 503), ("signal_only", 200)])
+def test_while_the_model_is_not_there(sinus_mv, when_model_fails, ready):
+    settings = load_settings(when_model_fails=when_model_fails)
+    app = create_app(Pipeline(settings, InProcessModel(unloadable)), settings)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/v2/health/live").status_code == 200
+        assert client.get("/v2/health/ready").status_code == ready
+        response = ask(client, signal_input(sinus_mv, fs_hz=500))
+    assert (response.status_code, response.json()["code"]) == (503, "model_unavailable")
+    assert response.json()["error"]
+    assert int(response.headers["retry-after"]) > 0
 
 
 def test_the_example_of_the_description_works(client):
