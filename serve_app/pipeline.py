@@ -256,7 +256,7 @@ class Pipeline:
         async with _deadline(self._deadline_s):
             read, prepared = await self._read_for_model(sent, hints, options)
             answer = await self._ask(prepared.segments, options)
-        return Scored(read.recording, answer, _timing(watch, read, answer))
+        return Scored(read.recording, prepared, answer, _timing(watch, read, answer))
 
     async def score_segments(self, segments: Segments, options: Options | None = None) -> Answer:
         """What the model says of ``(n, 12, 2500)`` float32 that were prepared elsewhere.
@@ -283,16 +283,12 @@ class Pipeline:
         Raises:
             EcgServeError: As :meth:`predict` does.
         """
-        options = options or Options()
-        watch = Stopwatch()
-        async with _deadline(self._deadline_s):
-            read, prepared = await self._read_for_model(sent, hints, options)
-            answer = await self._ask(prepared.segments, options)
+        scored = await self.score(sent, hints=hints, options=options)
         return make_embedding(
-            read.recording,
-            prepared,
-            answer,
-            timing=_timing(watch, read, answer),
+            scored.recording,
+            scored.prepared,
+            scored.answer,
+            timing=scored.timing_ms,
             request_id=request_id,
         )
 

@@ -61,11 +61,13 @@ class Scored:
 
     Attributes:
         recording: As decoded.
+        prepared: What the model was given.
         answer: One row of scores for each segment.
         timing_ms: Where the time went.
     """
 
     recording: Recording
+    prepared: Prepared
     answer: Answer
     timing_ms: Timing
 

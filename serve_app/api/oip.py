@@ -22,8 +22,9 @@ from serve_app.errors import EcgServeError, ModelNotFound, RequestError
 
 __all__ = ["oip_router"]
 
-# A longer body without binary data is parsed beside the event loop.
-_INLINE_BYTES: Final = 1 << 14
+# Longer bodies, all JSON or mostly binary, are parsed beside the event loop.
+_INLINE_JSON_BYTES: Final = 1 << 14
+_INLINE_BINARY_BYTES: Final = 1 << 22
 # A shorter answer is not worth compressing.
 _LEAST_COMPRESSED: Final = 1400
 
@@ -227,7 +228,7 @@ async def _message(request: Request, services: Services, name: str, version: str
     body = await read_body(request, services.settings)
     length = request.headers.get(HEADER_LENGTH)
     arguments = body, length, name, version, limits_of(services)
-    if length is None and len(body) > _INLINE_BYTES:
+    if len(body) > (_INLINE_JSON_BYTES if length is None else _INLINE_BINARY_BYTES):
         return await asyncio.to_thread(parse_message, *arguments)
     return parse_message(*arguments)
 

@@ -115,6 +115,10 @@ REFUSED = {
         as_json(inputs=[SIGNAL | {"data": FLOATS}], parameters={"model": "demo"}),
         "invalid_parameter",
     ),
+    "a rate of segments": (
+        as_binary(SEGMENTS, RAW, parameters={"fs_hz": 500}),
+        "invalid_parameter",
+    ),
     "another precision": (
         as_json(inputs=[SIGNAL | {"data": FLOATS}], parameters={"precision": "int8"}),
         "invalid_parameter",
