@@ -1,6 +1,5 @@
 """The Open Inference Protocol over gRPC: messages to what HTTP answers alike, errors to codes."""
 
-import asyncio
 import logging
 import time
 import uuid
@@ -41,8 +40,6 @@ __all__ = ["InferenceService", "add_to_server"]
 
 _log = logging.getLogger(__name__)
 _Message = TypeVar("_Message")
-# Larger messages are read beside the event loop.
-_INLINE_BYTES: Final = 1 << 20
 _SERVICE: Final = "inference.GRPCInferenceService"
 _METHODS: Final[Mapping[str, tuple[Any, Any]]] = {
     name: (getattr(messages, f"{name}Request"), getattr(messages, f"{name}Response"))
@@ -161,11 +158,7 @@ class InferenceService:
         async def answer() -> messages.ModelInferResponse:
             started_s = time.perf_counter()
             with self._services.admission.enter():
-                limits = limits_of(self._services)
-                if request.ByteSize() > _INLINE_BYTES:
-                    asked = await asyncio.to_thread(_request, request, limits)
-                else:
-                    asked = _request(request, limits)
+                asked = _request(request, limits_of(self._services))
                 request_id = context.request_id() or uuid.uuid4().hex
                 found = await infer(self._services, asked, request_id)
             self._services.statistics.count(found, started_s)

@@ -1,6 +1,5 @@
 """/v2: the Open Inference Protocol over HTTP, for unmodified `tritonclient` and `kserve`."""
 
-import asyncio
 import time
 import zlib
 from collections.abc import Callable, Coroutine
@@ -22,9 +21,6 @@ from serve_app.errors import EcgServeError, ModelNotFound, RequestError
 
 __all__ = ["oip_router"]
 
-# Longer bodies, all JSON or mostly binary, are parsed beside the event loop.
-_INLINE_JSON_BYTES: Final = 1 << 14
-_INLINE_BINARY_BYTES: Final = 1 << 22
 # A shorter answer is not worth compressing.
 _LEAST_COMPRESSED: Final = 1400
 
@@ -227,10 +223,8 @@ def _indexed(model: ServedModel) -> dict[str, str]:
 async def _message(request: Request, services: Services, name: str, version: str) -> Message:
     body = await read_body(request, services.settings)
     length = request.headers.get(HEADER_LENGTH)
-    arguments = body, length, name, version, limits_of(services)
-    if len(body) > (_INLINE_JSON_BYTES if length is None else _INLINE_BINARY_BYTES):
-        return await asyncio.to_thread(parse_message, *arguments)
-    return parse_message(*arguments)
+    # In no thread: decoding JSON keeps the interpreter to itself wherever it is done.
+    return parse_message(body, length, name, version, limits_of(services))
 
 
 def _response(content: bytes, header_length: int | None, asked: Headers) -> Response:
