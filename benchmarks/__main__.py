@@ -17,6 +17,7 @@ NAMES = (
     "decoding",
     "startup",
     "http_latency",
+    "oip",
     "full_size",
     "engines",
     "batching",

@@ -57,6 +57,7 @@ FLAGS: Final[Mapping[str, str]] = {
 _PORT_FLAGS: Final = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": 9500,
 }
 _LOG_LEVELS: Final = {
     "ray": logging.WARNING,
@@ -65,6 +66,8 @@ _LOG_LEVELS: Final = {
     "ray._private.authentication.authentication_token_setup": logging.ERROR,
 }
 _END_BY_ITSELF_S: Final = 3.0
+# So that our own error comes first.
+_BEHIND_OURS_S: Final = 5.0
 _OBJECT_STORE_BYTES: Final = 128 << 20
 
 
@@ -92,11 +95,16 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
     if settings.when_model_fails == "refuse":
         refuse_missing_model(settings)
     _end_orphaned_proxy(settings.port)
-    if not _is_free(settings.host, settings.port):
-        raise SettingsError(
-            f"Port {settings.port} of {settings.host} is taken.", hint="Choose another --port."
-        )
+    for port in filter(None, (settings.port, settings.grpc_port)):
+        if not _is_free(settings.host, port):
+            raise SettingsError(
+                f"Port {port} of {settings.host} is taken.",
+                hint="Choose another --port or --grpc-port.",
+            )
     set_flags()
+    if settings.grpc_port:
+        # Ray takes messages of 2 GB otherwise.
+        os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(settings.max_body_mb << 20))
     laps = _Laps(report)
     import ray
     from ray import serve
@@ -118,6 +126,7 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         laps.done("ray")
         serve.start(
             http_options={"host": settings.host, "port": settings.port},
+            grpc_options=_grpc_options(settings),
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
         laps.done("serve")
@@ -130,6 +139,18 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
     finally:
         # Where Ray never came up, asking Serve to stop would start one.
         _end_ray(*([serve.shutdown] if ray.is_initialized() else []), ray.shutdown)
+
+
+def _grpc_options(settings: Settings) -> dict[str, Any] | None:
+    if settings.grpc_port is None:
+        return None
+    from deployments.grpc_service import SERVICER_FUNCTION
+
+    return {
+        "port": settings.grpc_port,
+        "grpc_servicer_functions": [SERVICER_FUNCTION],
+        "request_timeout_s": settings.request_timeout_s + _BEHIND_OURS_S,
+    }
 
 
 def serve_until_stopped(settings: Settings, report: Callable[[str], None]) -> None:

@@ -14,9 +14,11 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.ecg_fm import LocalModel, Outcome, join_answers, split_segments, told
+from deployments.grpc_service import GrpcMethods
 from deployments.reachability import Reachability, running_replicas
 from serve_app import decoding
 from serve_app.api import create_app
+from serve_app.api.declarations import Services
 from serve_app.batch import predict_batch
 from serve_app.decoding import Hints, Upload
 from serve_app.engine.entries import RegistryCounts
@@ -134,7 +136,7 @@ def _value(result: _T | EcgServeError) -> _T:
     return result
 
 
-class Preprocessor:
+class Preprocessor(GrpcMethods):
     """An ingress replica: HTTP, decoding, the signal core, and the way to the model.
 
     Args:
@@ -157,7 +159,13 @@ class Preprocessor:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve after the constructor."""
         # Ray Serve returns X-Request-ID itself, on every answer.
-        return create_app(self._pipeline, self._settings, sets_request_id=False)
+        self._app = create_app(self._pipeline, self._settings, sets_request_id=False)
+        return self._app
+
+    @property
+    def services(self) -> Services:
+        """What HTTP and gRPC work with."""
+        return cast(Services, self._app.state.services)
 
     async def predict(
         self,

@@ -78,6 +78,9 @@ class MissingLeads(StrEnum):
 def up(
     host: Annotated[str | None, typer.Option(help="Address to bind to [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind to [8000].")] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="Port of the Open Inference Protocol over gRPC [off].")
+    ] = None,
     profile: Annotated[Profile | None, typer.Option(help="[graph]")] = None,
     model: Annotated[
         str | None,
@@ -87,7 +90,11 @@ def up(
     """Serve here, in the foreground, until SIGTERM."""
     with _errors_told():
         settings = load_settings(
-            host=host, port=port, profile=profile.value if profile else None, model=model
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            profile=profile.value if profile else None,
+            model=model,
         )
         try:
             fetch_model(settings)

@@ -21,7 +21,7 @@ from serve_app.errors import InferenceTimeout, InvalidParameter, ModelUnavailabl
 from serve_app.explanations import Explanation, make_explanation
 from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare
 from serve_app.recording import Recording
-from serve_app.reporting import Answer, make_embedding, make_result
+from serve_app.reporting import Answer, Scored, make_embedding, make_result
 from serve_app.results import Embedding, Result, Timing
 from serve_app.settings import Settings
 
@@ -140,10 +140,11 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Answered:
-    """A result beside the recording that it is of, for whoever draws the two together."""
+    """A result beside what it was made of, for whoever tells it in another form."""
 
     result: Result
     recording: Recording
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -223,12 +224,12 @@ class Pipeline:
         request_id: str | None = None,
         timeout_s: float | None = None,
     ) -> Answered:
-        """As :meth:`predict`, with the decoded recording."""
+        """As :meth:`predict`, with the decoded recording and what the model said."""
         options = options or Options()
         watch = Stopwatch()
         async with self._deadline(timeout_s):
             read, prepared = await self._read_for_model(sent, hints, options)
-            asked = asyncio.create_task(self._ask(prepared, options))
+            asked = asyncio.create_task(self._ask(prepared.segments, options))
             await asyncio.sleep(0)  # on its way, before the core takes this processor
             try:
                 # While the model works, the core measures.
@@ -249,7 +250,37 @@ class Pipeline:
             show_embedding=options.embedding,
             degraded=None if answer else "signal_only",
         )
-        return Answered(result, read.recording)
+        return Answered(result, read.recording, answer)
+
+    async def score(
+        self,
+        sent: Sent,
+        *,
+        hints: Hints | None = None,
+        options: Options | None = None,
+        timeout_s: float | None = None,
+    ) -> Scored:
+        """What the model says of a recording, segment by segment; the signal is not analysed.
+
+        Raises:
+            EcgServeError: As :meth:`predict` does.
+        """
+        options = options or Options()
+        watch = Stopwatch()
+        async with self._deadline(timeout_s):
+            read, prepared = await self._read_for_model(sent, hints, options)
+            answer = await self._ask(prepared.segments, options)
+        return Scored(read.recording, prepared, answer, _timing(watch, read, answer))
+
+    async def score_segments(self, segments: Segments, options: Options | None = None) -> Answer:
+        """What the model says of ``(n, 12, 2500)`` float32 that were prepared elsewhere.
+
+        Raises:
+            InvalidSignal: Another shape, or values that are not finite.
+            EcgServeError: As :meth:`predict` does.
+        """
+        async with self._deadline(None):
+            return await self._ask(segments, options or Options())
 
     async def embed(
         self,
@@ -267,16 +298,12 @@ class Pipeline:
         Raises:
             EcgServeError: As :meth:`predict` does.
         """
-        options = options or Options()
-        watch = Stopwatch()
-        async with self._deadline(timeout_s):
-            read, prepared = await self._read_for_model(sent, hints, options)
-            answer = await self._ask(prepared, options)
+        scored = await self.score(sent, hints=hints, options=options, timeout_s=timeout_s)
         return make_embedding(
-            read.recording,
-            prepared,
-            answer,
-            timing=_timing(watch, read, answer),
+            scored.recording,
+            scored.prepared,
+            scored.answer,
+            timing=scored.timing_ms,
             request_id=request_id,
         )
 
@@ -359,12 +386,12 @@ class Pipeline:
         assert read.prepared is not None  # noqa: S101 - options were given
         return read, read.prepared
 
-    async def _ask(self, prepared: Prepared, options: Options) -> Answer:
+    async def _ask(self, segments: Segments, options: Options) -> Answer:
         if options.precision:
             _refuse_other_precision(options.precision, await self._model.info(options.model))
         if options.model:
-            return await self._model.ask(prepared.segments, options.model)
-        return await self._model.ask(prepared.segments)
+            return await self._model.ask(segments, options.model)
+        return await self._model.ask(segments)
 
     async def _answer_if_any(self, asked: asyncio.Task[Answer]) -> Answer | None:
         """None where the model fails and settings want an answer without it."""

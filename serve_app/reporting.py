@@ -33,6 +33,7 @@ from serve_app.results import (
 
 __all__ = [
     "Answer",
+    "Scored",
     "make_embedding",
     "make_result",
     "model_card",
@@ -52,6 +53,23 @@ class Answer:
     model: EngineInfo
     queue_ms: float
     inference_ms: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model said of one recording, and nothing else.
+
+    Attributes:
+        recording: As decoded.
+        prepared: What the model was given.
+        answer: One row of scores for each segment.
+        timing_ms: Where the time went.
+    """
+
+    recording: Recording
+    prepared: Prepared
+    answer: Answer
+    timing_ms: Timing
 
 
 def make_result(

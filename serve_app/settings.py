@@ -53,6 +53,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the HTTP server binds to.")
     port: int = Field(8000, ge=1, le=65535, description="Port the HTTP server binds to.")
+    grpc_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of the Open Inference Protocol over gRPC; without it gRPC is off.",
+    )
     profile: Literal["graph", "mono"] = Field(
         "graph", description="graph: preprocessing and model scale apart; mono: one deployment."
     )
@@ -167,11 +173,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.auth == "off" and not _is_loopback(self.host):
+        if self.auth == "off" and not self.on_loopback:
             raise ValueError(
                 f"host {self.host} is not loopback and auth is off: bind to 127.0.0.1 and put an "
                 "authenticating proxy before it"
             )
+        if self.grpc_port == self.port:
+            raise ValueError("grpc_port and port are the same")
         able = ENGINE_PRECISIONS.get(self.engine, (self.precision,))  # auto finds one
         if self.precision not in ("auto", *able):
             raise ValueError(f"the engine {self.engine} does not run in {self.precision}")
@@ -185,6 +193,11 @@ class Settings(BaseSettings):
     def model_threads(self) -> int:
         """Threads a model replica may use: its CPUs, rounded, at least one."""
         return max(1, round(self.model_cpus))
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether nothing outside this machine is to be answered."""
+        return _is_loopback(self.host)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
-from benchmarks.server import running_server
+from benchmarks.server import free_port, running_server
 from serve_app.decoding import decode
 from serve_app.engine.loading import load_engine
 from serve_app.model.checkpoints import LoadedModel
@@ -69,9 +69,15 @@ def pipeline(settings: Settings) -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def grpc_port() -> int:
+    """Where `server` speaks gRPC."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def server(grpc_port: int) -> Iterator[str]:
     """The URL of a real `ecg-serve up`, profile graph."""
-    with running_server() as (url, _, _):
+    with running_server("--grpc-port", str(grpc_port)) as (url, _, _):
         yield url
 
 

@@ -22,6 +22,8 @@ def test_environment_then_overrides(monkeypatch):
     [
         ("ECG_PORT", "eighty"),
         ("ECG_PORT", "0"),
+        ("ECG_GRPC_PORT", "0"),
+        ("ECG_GRPC_PORT", "8000"),
         ("ECG_PROFILE", "everything"),
         ("ECG_PRECISION", "int3"),
         ("ECG_REQUEST_TIMEOUT_S", "-1"),

@@ -17,6 +17,7 @@ from serve_app.api.explain import LABEL_HEADER, explain_router
 from serve_app.api.idempotency import KEY_HEADER, REPLAYED_HEADER, AnsweredKeys
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import REQUEST_ID, RequestScope
+from serve_app.api.oip import oip_router
 from serve_app.api.tracing import TRACEPARENT
 from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
@@ -71,6 +72,7 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
     app.include_router(batch_router)
     app.include_router(explain_router)
     app.include_router(dicom_web_router)
+    app.include_router(oip_router)
     app.include_router(routes.metrics_router)
     docs.install(app)
     app.add_middleware(Compression)

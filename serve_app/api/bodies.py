@@ -24,7 +24,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["read_upload"]
+__all__ = ["read_body", "read_upload"]
 
 _MAX_FILES: Final = 100
 _CHUNK: Final = 1 << 16
@@ -50,15 +50,26 @@ async def read_upload(
         CorruptedData: Compressed data that cannot be decompressed.
         InvalidFormat: A multipart body without files, or one that cannot be parsed.
     """
-    body = await _read_body(request, settings.max_body_mb << 20)
-    limit = settings.max_unpacked_mb << 20
-    for coding in reversed(_codings(request)):
-        body = _decompress(body, coding, limit)
+    body = await read_body(request, settings)
     content_type = request.headers.get("content-type") or _ANY_TYPE
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
         return Upload(await _multipart_files(request, body, max_files))
     return Upload((("", body),), _ANY_TYPE if media_type == _NO_CLAIM else content_type)
+
+
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """What the request carries, decompressed.
+
+    Raises:
+        PayloadTooLarge: Over ``max_body_mb`` as sent, or ``max_unpacked_mb`` once decompressed.
+        UnsupportedMediaType: A Content-Encoding that is not read here.
+        CorruptedData: Compressed data that cannot be decompressed.
+    """
+    body = await _read_body(request, settings.max_body_mb << 20)
+    for coding in reversed(_codings(request)):
+        body = _decompress(body, coding, settings.max_unpacked_mb << 20)
+    return body
 
 
 async def _read_body(request: Request, limit: int) -> bytes:

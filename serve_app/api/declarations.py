@@ -1,7 +1,7 @@
 """What the paths share: queries, dependencies, and the OpenAPI of bodies and problems."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from serve_app.api.description import RECORDING_SCHEMA
 from serve_app.api.idempotency import AnsweredKeys
 from serve_app.api.metrics import Metrics
 from serve_app.api.negotiation import choose_media_type
+from serve_app.api.oip_statistics import Statistics
 from serve_app.api.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 from serve_app.decoding import CONTENT_TYPES, Hints, Upload
 from serve_app.decoding.batch import FILES_PER_RECORDING
@@ -60,6 +61,7 @@ class Services:
     metrics: Metrics
     admission: Admission
     answered_keys: AnsweredKeys
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 class HintsQuery(BaseModel):

@@ -7,6 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from serve_app.engine.entries import RegistryCounts
 from serve_app.explanations import Explanation
+from serve_app.reporting import Scored
 from serve_app.results import Embedding, Result
 
 __all__ = ["Metrics"]
@@ -64,7 +65,7 @@ class Metrics:
         self._requests.labels(route, status).inc()
         self._duration.labels(route).observe(duration_s)
 
-    def observe_result(self, result: Result | Embedding | Explanation) -> None:
+    def observe_result(self, result: Result | Embedding | Explanation | Scored) -> None:
         """Count one recording and time its stages."""
         self._recordings.labels(result.recording.format).inc()
         if isinstance(result, Result) and result.degraded:
