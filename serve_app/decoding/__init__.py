@@ -29,7 +29,17 @@ from serve_app.decoding.zip_archive import unzip
 from serve_app.errors import CorruptedData, EcgServeError, InvalidFormat, ResourceExhausted
 from serve_app.recording import Recording
 
-__all__ = ["CONTENT_TYPES", "Hints", "Limits", "Upload", "decode", "decode_path", "warm"]
+__all__ = [
+    "CONTENT_TYPES",
+    "Hints",
+    "Limits",
+    "Upload",
+    "decode",
+    "decode_path",
+    "identify",
+    "nothing_else_raised",
+    "warm",
+]
 
 
 def decode(
@@ -63,7 +73,7 @@ def decode(
         raise InvalidFormat("The body is empty.", hint="Send the recording as the body.")
     limits.check_files([len(content) for _, content in upload.files])
     # What is not finite in float32 is told by preprocessing, not by a warning here.
-    with _nothing_else_raised(), np.errstate(all="ignore"):
+    with nothing_else_raised(), np.errstate(all="ignore"):
         decoded = _decode_files(upload.files, claimed, hints, limits)
         return to_recording(decoded, hints, limits, upload.sha256)
 
@@ -84,7 +94,7 @@ def decode_path(path: Path, hints: Hints = NO_HINTS, limits: Limits = DEFAULT_LI
 
 
 @contextlib.contextmanager
-def _nothing_else_raised() -> Iterator[None]:
+def nothing_else_raised() -> Iterator[None]:
     """Turn what a parser raises unexpectedly into an error of ours, without its text."""
     try:
         yield
@@ -100,19 +110,19 @@ def _nothing_else_raised() -> Iterator[None]:
 
 def _decode_files(files: Files, claimed: Format | None, hints: Hints, limits: Limits) -> Decoded:
     if len(files) == 1:
-        format_ = _identify(*files[0], claimed)
+        format_ = identify(*files[0], claimed)
         if format_ is not ZIP:
             return _decode_file(files[0], format_, hints, limits)
         files = unzip(files[0][1], limits)
     if len(files) > 1 or is_header(*files[0]):
         return decode_wfdb(files, limits)
-    format_ = _identify(*files[0], None)
+    format_ = identify(*files[0], None)
     if format_ is ZIP:
         raise InvalidFormat("The zip archive holds another one.", hint="Zip the files once.")
     return _decode_file(files[0], format_, hints, limits)
 
 
-def _identify(name: str, content: bytes, claimed: Format | None) -> Format:
+def identify(name: str, content: bytes, claimed: Format | None) -> Format:
     """What a file is by its content; a claim helps out only where the content says nothing."""
     found = WFDB if name and is_header(name, content) else recognise(content)
     fits = found is claimed or (claimed is WFDB and found is ZIP)

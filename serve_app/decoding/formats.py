@@ -9,7 +9,7 @@ from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
 from serve_app.decoding.json_body import decode_json, looks_like_json
-from serve_app.decoding.npy_array import decode_npy, looks_like_npy
+from serve_app.decoding.npy_array import decode_npy, looks_like_npy, open_npy
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.decoding.wfdb_header import looks_like_header
 from serve_app.decoding.zip_archive import looks_like_zip
@@ -57,7 +57,8 @@ WFDB: Final = Format("wfdb", "a WFDB header", ("application/x-wfdb",), looks_lik
 # In the order of asking: the surest signature first, CSV last.
 FORMATS: Final = (
     ZIP,
-    Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy),
+    Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy,
+           open_npy),
     Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     WFDB,

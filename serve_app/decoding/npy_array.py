@@ -8,14 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
+from serve_app.decoding.blocks import Blocks, Content, WholeOnly
 from serve_app.decoding.decoded import Decoded, missing_parameter
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
 from serve_app.recording import STANDARD_LEADS
 
-__all__ = ["decode_npy", "looks_like_npy"]
+__all__ = ["decode_npy", "looks_like_npy", "open_npy"]
 
 _MAGIC: Final = b"\x93NUMPY"
+_MAX_HEADER_BYTES: Final = 1 << 17
 
 
 def looks_like_npy(data: bytes) -> bool:
@@ -35,20 +37,42 @@ def decode_npy(data: bytes, hints: Hints, limits: Limits) -> Decoded:
         InvalidSignal: No dimension, or more than two.
         MissingParameter: Integers without ``units``.
     """
-    shape, fortran_order, dtype, start = _read_header(data)
+    array = _array(data, limits)
+    if array.dtype.kind in "iu" and hints.units is None:
+        raise missing_parameter("npy", "units")
+    return Decoded(_leads_first(array, hints.leads), None, None, frozenset(), "npy")
+
+
+def open_npy(content: Content, limits: Limits) -> Blocks:
+    """Open an array of floats, to be read a stretch at a time.
+
+    Raises:
+        WholeOnly: Integers, which need ``units``.
+        EcgServeError: As `decode_npy`.
+    """
+    signal = _leads_first(_array(content, limits), None)
+    if signal.dtype.kind != "f":
+        raise WholeOnly
+
+    def read(start: int, stop: int) -> npt.NDArray[np.float32]:
+        return signal[:, start:stop].astype(np.float32)
+
+    return Blocks(read, signal.shape[1], None, None, frozenset(), "npy")
+
+
+def _array(content: Content, limits: Limits) -> npt.NDArray[Any]:
+    """A view of the content."""
+    shape, fortran_order, dtype, start = _read_header(bytes(content[:_MAX_HEADER_BYTES]))
     if dtype.kind not in "iuf":
         raise InvalidFormat(
             "The array does not hold real numbers.", hint="Save float32 in millivolts."
         )
     count = math.prod(shape)
-    if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - start:
+    if min(shape, default=0) < 0 or count * dtype.itemsize > len(content) - start:
         raise CorruptedData("The array is cut short: its header promises more than there is.")
     limits.check_samples(count)
-    if dtype.kind in "iu" and hints.units is None:
-        raise missing_parameter("npy", "units")
-    flat = np.frombuffer(data, dtype, count, start)
-    array = flat.reshape(shape, order="F" if fortran_order else "C")
-    return Decoded(_leads_first(array, hints.leads), None, None, frozenset(), "npy")
+    flat = np.frombuffer(content, dtype, count, start)
+    return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _read_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
