@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Final, Literal, TypeVar, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from deployments.backpressure import BoundedReceive
 from deployments.ecg_fm import LocalModel, Outcome, join_answers, split_segments, told
 from deployments.reachability import Reachability, running_replicas
 from serve_app import decoding
@@ -29,6 +31,9 @@ from serve_app.recording import Recording
 from serve_app.reporting import Answer
 from serve_app.results import Embedding, Result
 from serve_app.settings import Settings
+from serve_app.streaming.following import WINDOW_S, follow
+from serve_app.streaming.lines import AnyLine
+from serve_app.streaming.source import open_sent
 
 __all__ = ["HandleModel", "Preprocessor"]
 
@@ -155,7 +160,9 @@ class Preprocessor:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve after the constructor."""
         # Ray Serve returns X-Request-ID itself, on every answer.
-        return create_app(self._pipeline, self._settings, sets_request_id=False)
+        app = create_app(self._pipeline, self._settings, sets_request_id=False)
+        app.add_middleware(BoundedReceive)
+        return app
 
     async def predict(
         self,
@@ -228,6 +235,31 @@ class Preprocessor:
     ) -> Result:
         """As POST /v1/analyze, for deployment handles."""
         return await self._pipeline.analyze(recording, hints=Hints(fs_hz, units, leads))
+
+    async def follow(
+        self,
+        recording: Recording | Upload | bytes | Path,
+        *,
+        predict: bool = True,
+        window_s: float = WINDOW_S,
+        fs_hz: float | None = None,
+        units: Literal["mV", "uV"] | None = None,
+        leads: tuple[str, ...] | None = None,
+        missing_leads: MissingLeads = "refuse",
+        model: str | None = None,
+        precision: str | None = None,
+    ) -> AsyncIterator[AnyLine]:
+        """As POST /v1/predict (or analyze) with NDJSON, for ``handle.options(stream=True)``.
+
+        A path is one that this replica can read: day-long recordings are too large for messages.
+        """
+        options = Options(missing_leads=missing_leads, model=model, precision=precision)
+        with open_sent(recording, self._settings, Hints(fs_hz, units, leads)) as opened:
+            lines = follow(
+                opened, self._pipeline, options=options if predict else None, window_s=window_s
+            )
+            async for line in lines:
+                yield line
 
     async def prepare_model(self, source: ModelSource) -> EngineInfo | EcgServeError:
         """As EcgFm.prepare_model, for `mono`."""

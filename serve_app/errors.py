@@ -15,6 +15,7 @@ EcgServeError (500 processing_failed)
 │   │   └── ModelNotFound    404 model_not_found
 │   ├── MethodNotAllowed     405 method_not_allowed
 │   ├── NotAcceptable        406 not_acceptable
+│   ├── ClientTimeout        408 client_timeout: it neither sends nor takes what it asked for
 │   ├── PayloadTooLarge      413 payload_too_large
 │   ├── UnsupportedMediaType 415 unsupported_media_type
 │   └── SchemaViolation      422 schema_violation
@@ -33,6 +34,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "CheckpointError",
+    "ClientTimeout",
     "CorruptedData",
     "EcgServeError",
     "InferenceTimeout",
@@ -173,6 +175,15 @@ class NotAcceptable(RequestError):
     code = "not_acceptable"
     title = "Not acceptable"
     default_hint = "Ask for application/json."
+
+
+class ClientTimeout(RequestError):
+    """The client neither sends what it announced nor takes what it asked for."""
+
+    status = 408
+    code = "client_timeout"
+    title = "Client too slow"
+    default_hint = "Send and read without pauses, or raise ECG_CLIENT_TIMEOUT_S."
 
 
 class PayloadTooLarge(RequestError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -180,6 +180,40 @@ class Pipeline:
         """How often models were loaded and dropped."""
         return await self._model.counts()
 
+    async def answering(self, options: Options) -> EngineInfo | None:
+        """What will answer; None: the signal's analysis alone.
+
+        Raises:
+            ModelUnavailable: It cannot be reached, and settings want no answers without it.
+            RequestError: No such model, or not in this precision.
+        """
+        try:
+            info = await self._model.info(options.model)
+        except ModelUnavailable:
+            if self._answers_without_model:
+                return None
+            raise
+        if options.precision:
+            _refuse_other_precision(options.precision, info)
+        return info
+
+    async def ask(self, segments: Segments, options: Options) -> Answer | None:
+        """Scores of prepared segments ``(segments, 12, 2500)`` float32, within one deadline.
+
+        None where the model fails and settings want an answer without it.
+
+        Raises:
+            Unavailable: The model cannot be reached, or too much is waiting.
+            InferenceTimeout: The deadline passed.
+        """
+        async with _deadline(self._deadline_s):
+            asking = (
+                self._model.ask(segments, options.model)
+                if options.model
+                else self._model.ask(segments)
+            )
+            return await self._answer_if_any(asking)
+
     async def predict(
         self,
         sent: Upload | Recording | bytes,
@@ -317,7 +351,7 @@ class Pipeline:
             return await self._model.ask(prepared.segments, options.model)
         return await self._model.ask(prepared.segments)
 
-    async def _answer_if_any(self, asked: asyncio.Task[Answer]) -> Answer | None:
+    async def _answer_if_any(self, asked: Awaitable[Answer]) -> Answer | None:
         """None where the model fails and settings want an answer without it."""
         try:
             return await asked

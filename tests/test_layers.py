@@ -15,8 +15,10 @@ LAYERS = [
         "serve_app.cli_evaluate",
         "serve_app.cli_model",
         "serve_app.client",
+        "serve_app.client_stream",
     },
     {"serve_app.cli_output"},
+    {"serve_app.streaming"},
     {
         "serve_app.evaluation",
         "serve_app.explanations",
@@ -34,10 +36,10 @@ ONLY_IN = {
     "transformers": {"serve_app.model", "serve_app.engine"},
     "captum": {"serve_app.model"},
     "fastapi": {"serve_app.api", "deployments"},
-    "starlette": {"serve_app.api"},
+    "starlette": {"serve_app.api", "deployments"},
     "sklearn": {"serve_app.evaluation"},
     "matplotlib": {"serve_app.evaluation"},
-    "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting"},
+    "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting", "serve_app.streaming"},
 }
 # The one way up: `serve run serve_app:app` and `ecg-serve up` come to the deployments lazily.
 LAZY_WAYS_UP = {

@@ -8,8 +8,10 @@ from serve_app.api import problems, routes
 from serve_app.api.admission import Admission
 from serve_app.api.declarations import MODEL_HEADERS, Services
 from serve_app.api.explain import LABEL_HEADER, explain_router
+from serve_app.api.long_recordings import long_router
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import RequestScope
+from serve_app.api.stream import stream_router
 from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
 
@@ -40,8 +42,16 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
         redoc_url=None,
     )
     app.state.services = Services(
-        pipeline, settings, metrics, Admission(settings.max_ongoing_requests)
+        pipeline,
+        settings,
+        metrics,
+        Admission(settings.max_ongoing_requests),
+        Admission(settings.max_streams, "live streams"),
+        Admission(settings.max_long_recordings, "day-long recordings"),
     )
+    # First, since it takes only who asks for NDJSON.
+    app.include_router(long_router)
+    app.include_router(stream_router)
     app.include_router(routes.router)
     app.include_router(routes.embed_router)
     app.include_router(explain_router)

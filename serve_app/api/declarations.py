@@ -51,6 +51,8 @@ class Services:
     settings: Settings
     metrics: Metrics
     admission: Admission
+    streams: Admission
+    long_recordings: Admission
 
 
 class HintsQuery(BaseModel):

@@ -72,6 +72,10 @@ class Metrics:
         for stage, duration_ms in result.timing_ms:
             self._stage.labels(stage).observe(duration_ms / 1e3)
 
+    def observe_format(self, format_: str) -> None:
+        """Count one recording that is answered in lines."""
+        self._recordings.labels(format_).inc()
+
     def observe_models(self, counts: RegistryCounts) -> None:
         """What the model replicas tell of themselves."""
         for name, gauge in self._models.items():

@@ -19,7 +19,7 @@ from serve_app.errors import (
     Unavailable,
 )
 
-__all__ = ["Problem", "install", "problem_response"]
+__all__ = ["Problem", "install", "problem_members", "problem_response"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -47,7 +47,16 @@ class Problem(BaseModel):
 
 def problem_response(error: EcgServeError, request_id: str) -> Response:
     """The problem document of ``error``, with its status and, where due, Retry-After."""
-    members: dict[str, Any] = {
+    members = problem_members(error, request_id)
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after_s)
+    return Response(json.dumps(members), error.status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_members(error: EcgServeError, request_id: str) -> dict[str, Any]:
+    """The members of the problem document of ``error``."""
+    return {
         **error.extra,
         "type": f"urn:ecg-fm-serve:problem:{error.code}",
         "title": error.title,
@@ -58,10 +67,6 @@ def problem_response(error: EcgServeError, request_id: str) -> Response:
         "hint": error.hint,
         "error": error.detail,
     }
-    headers = {"Cache-Control": "no-store"}
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(error.retry_after_s)
-    return Response(json.dumps(members), error.status, headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

@@ -25,6 +25,7 @@ from serve_app.api.declarations import (
     model_headers,
 )
 from serve_app.api.examples import ANALYZE_EXAMPLE, PREDICT_EXAMPLE
+from serve_app.api.long_recordings import NDJSON_ANSWER
 from serve_app.engine.identity import is_revision
 from serve_app.errors import ModelNotFound, Unavailable
 from serve_app.reporting import model_card
@@ -60,7 +61,7 @@ embed_router = APIRouter()
 @router.post(
     "/v1/predict",
     response_model=Result,
-    responses=PROBLEMS,
+    responses=PROBLEMS | NDJSON_ANSWER,
     openapi_extra=body_of(PREDICT_EXAMPLE),
     summary="Ask the model about a recording",
 )
@@ -119,7 +120,7 @@ async def embed(
 @router.post(
     "/v1/analyze",
     response_model=Result,
-    responses=PROBLEMS,
+    responses=PROBLEMS | NDJSON_ANSWER,
     openapi_extra=body_of(ANALYZE_EXAMPLE),
     summary="Analyse a recording's signal",
 )

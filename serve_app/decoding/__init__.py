@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from serve_app.decoding.blocks import WholeOnly
 from serve_app.decoding.decoded import Decoded, to_recording
 from serve_app.decoding.formats import (
     CONTENT_TYPES,
@@ -98,7 +99,7 @@ def nothing_else_raised() -> Iterator[None]:
     """Turn what a parser raises unexpectedly into an error of ours, without its text."""
     try:
         yield
-    except EcgServeError:
+    except (EcgServeError, WholeOnly):
         raise
     except ImportError:
         raise EcgServeError("The library that reads this format is not installed.") from None

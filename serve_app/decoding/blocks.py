@@ -68,6 +68,4 @@ def blocks_of(decoded: Decoded) -> Blocks:
         return decoded.signal[:, start:stop].astype(np.float32)
 
     samples = decoded.signal.shape[1]
-    return Blocks(
-        read, samples, decoded.fs_hz, decoded.leads, decoded.units, decoded.format
-    )
+    return Blocks(read, samples, decoded.fs_hz, decoded.leads, decoded.units, decoded.format)

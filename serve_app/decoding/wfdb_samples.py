@@ -119,9 +119,7 @@ def _frames_held(signals: list[SignalLine], content: Content) -> int:
     return int((len(content) - offset) / size + 1e-6) // per_frame
 
 
-def read_stretch(
-    header: Header, files: Contents, wanted: list[int], frames: range
-) -> list[Values]:
+def read_stretch(header: Header, files: Contents, wanted: list[int], frames: range) -> list[Values]:
     """Some frames of the wanted signals in their own units, where `can_seek` allows it."""
     read: dict[int, Values] = {}
     for name, signals in _by_file(header).items():

@@ -9,9 +9,9 @@ from typing import Final
 from serve_app.decoding.upload import Files, Limits, base_name
 from serve_app.errors import CorruptedData, InvalidFormat, PayloadTooLarge
 
-__all__ = ["looks_like_zip", "unzip"]
+__all__ = ["ZIP_ENTRY", "checked_entries", "looks_like_zip", "too_many_entries", "unzip"]
 
-_ENTRY: Final = b"PK\x01\x02"
+ZIP_ENTRY: Final = b"PK\x01\x02"
 _ENCRYPTED: Final = 0x1
 # Others inflate a few bytes to gigabytes before a limit can be asked.
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -31,19 +31,11 @@ def unzip(data: bytes, limits: Limits) -> Files:
         PayloadTooLarge: More entries or bytes than `limits` allow, whatever the archive declares.
     """
     # Counted before zipfile builds an object for each: twice as many, as folders count too.
-    if data.count(_ENTRY) > 2 * limits.max_files:
-        raise PayloadTooLarge(
-            f"The archive has too many entries; at most {limits.max_files} files are taken.",
-            hint="Send the files of one recording.",
-        )
+    if data.count(ZIP_ENTRY) > 2 * limits.max_files:
+        raise too_many_entries(limits)
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            for entry in entries:
-                _check(entry)
-            entries = [entry for entry in entries if not _is_clutter(entry.filename)]
-            limits.check_files([entry.file_size for entry in entries])
-            files = _read(archive, entries, limits)
+            files = _read(archive, checked_entries(archive, limits), limits)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError):
         raise CorruptedData("The zip archive is cut short or damaged.") from None
     except NotImplementedError:
@@ -51,6 +43,24 @@ def unzip(data: bytes, limits: Limits) -> Files:
     if not files:
         raise InvalidFormat("The zip archive holds no file.")
     return files
+
+
+def too_many_entries(limits: Limits) -> PayloadTooLarge:
+    """The error for an archive that lists far more than is taken."""
+    return PayloadTooLarge(
+        f"The archive has too many entries; at most {limits.max_files} files are taken.",
+        hint="Send the files of one recording.",
+    )
+
+
+def checked_entries(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
+    """The archive's files, by what it declares of them; raises as `unzip`."""
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    for entry in entries:
+        _check(entry)
+    entries = [entry for entry in entries if not _is_clutter(entry.filename)]
+    limits.check_files([entry.file_size for entry in entries])
+    return entries
 
 
 def _check(entry: zipfile.ZipInfo) -> None:
