@@ -7,7 +7,7 @@ from typing import Final
 from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
-from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
+from serve_app.decoding.dicom import decode_dicom, looks_like_dicom, open_dicom
 from serve_app.decoding.json_body import decode_json, looks_like_json
 from serve_app.decoding.npy_array import decode_npy, looks_like_npy, open_npy
 from serve_app.decoding.upload import Hints, Limits
@@ -59,7 +59,7 @@ FORMATS: Final = (
     ZIP,
     Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy,
            open_npy),
-    Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
+    Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom, open_dicom),
     Format("json", "JSON", ("application/json",), looks_like_json, decode_json),
     WFDB,
     Format("csv", "CSV", ("text/csv", "application/csv", "text/tab-separated-values"),

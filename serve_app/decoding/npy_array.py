@@ -14,7 +14,7 @@ from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
 from serve_app.recording import STANDARD_LEADS
 
-__all__ = ["decode_npy", "looks_like_npy", "open_npy"]
+__all__ = ["decode_npy", "leads_first", "looks_like_npy", "open_npy"]
 
 _MAGIC: Final = b"\x93NUMPY"
 _MAX_HEADER_BYTES: Final = 1 << 17
@@ -37,42 +37,20 @@ def decode_npy(data: bytes, hints: Hints, limits: Limits) -> Decoded:
         InvalidSignal: No dimension, or more than two.
         MissingParameter: Integers without ``units``.
     """
-    array = _array(data, limits)
-    if array.dtype.kind in "iu" and hints.units is None:
-        raise missing_parameter("npy", "units")
-    return Decoded(_leads_first(array, hints.leads), None, None, frozenset(), "npy")
-
-
-def open_npy(content: Content, limits: Limits) -> Blocks:
-    """Open an array of floats, to be read a stretch at a time.
-
-    Raises:
-        WholeOnly: Integers, which need ``units``.
-        EcgServeError: As `decode_npy`.
-    """
-    signal = _leads_first(_array(content, limits), None)
-    if signal.dtype.kind != "f":
-        raise WholeOnly
-
-    def read(start: int, stop: int) -> npt.NDArray[np.float32]:
-        return signal[:, start:stop].astype(np.float32)
-
-    return Blocks(read, signal.shape[1], None, None, frozenset(), "npy")
-
-
-def _array(content: Content, limits: Limits) -> npt.NDArray[Any]:
-    """A view of the content."""
-    shape, fortran_order, dtype, start = _read_header(bytes(content[:_MAX_HEADER_BYTES]))
+    shape, fortran_order, dtype, start = _read_header(data)
     if dtype.kind not in "iuf":
         raise InvalidFormat(
             "The array does not hold real numbers.", hint="Save float32 in millivolts."
         )
     count = math.prod(shape)
-    if min(shape, default=0) < 0 or count * dtype.itemsize > len(content) - start:
+    if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - start:
         raise CorruptedData("The array is cut short: its header promises more than there is.")
     limits.check_samples(count)
-    flat = np.frombuffer(content, dtype, count, start)
-    return flat.reshape(shape, order="F" if fortran_order else "C")
+    if dtype.kind in "iu" and hints.units is None:
+        raise missing_parameter("npy", "units")
+    flat = np.frombuffer(data, dtype, count, start)
+    array = flat.reshape(shape, order="F" if fortran_order else "C")
+    return Decoded(leads_first(array, hints.leads), None, None, frozenset(), "npy")
 
 
 def _read_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -94,7 +72,12 @@ def _read_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int
     return shape, fortran_order, dtype, stream.tell()
 
 
-def _leads_first(array: npt.NDArray[Any], leads: tuple[str, ...] | None) -> npt.NDArray[Any]:
+def leads_first(array: npt.NDArray[Any], leads: tuple[str, ...] | None) -> npt.NDArray[Any]:
+    """``(leads, samples)`` of an array of one or two dimensions, whichever of them is which.
+
+    Raises:
+        InvalidSignal: No dimension, or more than two.
+    """
     if array.ndim == 1:
         return array[np.newaxis]
     if array.ndim != 2:
@@ -106,3 +89,27 @@ def _leads_first(array: npt.NDArray[Any], leads: tuple[str, ...] | None) -> npt.
     if rows == wanted:
         return array
     return array.T if columns == wanted or columns < rows else array
+
+
+def open_npy(content: Content, limits: Limits) -> Blocks:
+    """Open an array of floats, to be read a stretch at a time.
+
+    Raises:
+        WholeOnly: Of anything but floats, `decode_npy` can tell more.
+        CorruptedData: As there.
+        InvalidSignal: As there.
+    """
+    shape, fortran_order, dtype, start = _read_header(bytes(content[:_MAX_HEADER_BYTES]))
+    count = math.prod(shape)
+    if dtype.kind != "f" or min(shape, default=0) < 0:
+        raise WholeOnly
+    if count * dtype.itemsize > len(content) - start:
+        raise CorruptedData("The array is cut short: its header promises more than there is.")
+    limits.check_samples(count)
+    flat = np.frombuffer(content, dtype, count, start)
+    signal = leads_first(flat.reshape(shape, order="F" if fortran_order else "C"), None)
+
+    def read(start: int, stop: int) -> npt.NDArray[np.float32]:
+        return signal[:, start:stop].astype(np.float32)
+
+    return Blocks(read, signal.shape[1], None, None, frozenset(), "npy")

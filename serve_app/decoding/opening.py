@@ -6,7 +6,6 @@ stretch, so that a recording of any length costs the memory of a stretch.
 
 import contextlib
 import mmap
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,14 +19,13 @@ import numpy.typing as npt
 from serve_app.decoding import identify, nothing_else_raised
 from serve_app.decoding.blocks import Blocks, Content, WholeOnly, blocks_of
 from serve_app.decoding.formats import WFDB, ZIP, Format, claimed_format
-from serve_app.decoding.upload import Hints, Limits, base_name
+from serve_app.decoding.upload import Hints, Limits
 from serve_app.decoding.wfdb_record import decode_wfdb, is_header, open_wfdb
-from serve_app.decoding.zip_archive import ZIP_ENTRY, checked_entries, too_many_entries
+from serve_app.decoding.zip_archive import unzip_to_disk
 from serve_app.errors import (
     CorruptedData,
     InvalidFormat,
     PayloadTooLarge,
-    ResourceExhausted,
 )
 
 __all__ = ["DiskFiles", "open_files"]
@@ -37,7 +35,7 @@ _Mapped = list[tuple[str, mmap.mmap]]
 
 # What a format is told by; no signature lies further inside.
 _HEAD_BYTES: Final = 1 << 16
-_COPY_BYTES: Final = 1 << 20
+_ZIP_ENTRY: Final = b"PK\x01\x02"
 
 
 @contextlib.contextmanager
@@ -138,17 +136,10 @@ def _letting_go(blocks: Blocks, mapped: list[mmap.mmap]) -> Blocks:
 
 @contextlib.contextmanager
 def _unzipped(archive_file: IO[bytes], limits: Limits) -> Iterator[DiskFiles]:
-    """The files of an archive, each in a file of its own that is gone when it is closed."""
-    _refuse_many_entries(archive_file, limits)
     with ExitStack() as stack:
+        _refuse_many_entries(archive_file, limits)
         try:
-            with zipfile.ZipFile(archive_file) as archive:
-                files, budget = [], limits.max_unpacked_bytes
-                for entry in checked_entries(archive, limits):
-                    file = stack.enter_context(tempfile.TemporaryFile(prefix="ecg-"))
-                    with archive.open(entry) as stream:
-                        budget -= _copy(stream, file, budget)
-                    files.append((base_name(entry.filename), file))
+            files = unzip_to_disk(archive_file, limits, stack)
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError):
             raise CorruptedData("The zip archive is cut short or damaged.") from None
         except NotImplementedError:
@@ -163,21 +154,10 @@ def _refuse_many_entries(archive_file: IO[bytes], limits: Limits) -> None:
     with _mapping(archive_file) as content:
         place = -1
         for _ in range(2 * limits.max_files + 1):
-            place = content.find(ZIP_ENTRY, place + 1)
+            place = content.find(_ZIP_ENTRY, place + 1)
             if place < 0:
                 return
-    raise too_many_entries(limits)
-
-
-def _copy(source: IO[bytes], target: IO[bytes], budget: int) -> int:
-    copied = 0
-    try:
-        # The declared size is the sender's word.
-        while chunk := source.read(_COPY_BYTES):
-            copied += len(chunk)
-            if copied > budget:
-                raise PayloadTooLarge("The archive unpacks to more than is taken.")
-            target.write(chunk)
-    except OSError:
-        raise ResourceExhausted("No room on disk to unpack the recording.") from None
-    return copied
+    raise PayloadTooLarge(
+        f"The archive has too many entries; at most {limits.max_files} files are taken.",
+        hint="Send the files of one recording.",
+    )

@@ -1,17 +1,20 @@
 """Zip archives, unpacked in memory and never further than the limits."""
 
+import shutil
+import tempfile
 import zipfile
 import zlib
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Final
+from typing import IO, Final
 
 from serve_app.decoding.upload import Files, Limits, base_name
-from serve_app.errors import CorruptedData, InvalidFormat, PayloadTooLarge
+from serve_app.errors import CorruptedData, InvalidFormat, PayloadTooLarge, ResourceExhausted
 
-__all__ = ["ZIP_ENTRY", "checked_entries", "looks_like_zip", "too_many_entries", "unzip"]
+__all__ = ["looks_like_zip", "unzip", "unzip_to_disk"]
 
-ZIP_ENTRY: Final = b"PK\x01\x02"
+_ENTRY: Final = b"PK\x01\x02"
 _ENCRYPTED: Final = 0x1
 # Others inflate a few bytes to gigabytes before a limit can be asked.
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -31,11 +34,19 @@ def unzip(data: bytes, limits: Limits) -> Files:
         PayloadTooLarge: More entries or bytes than `limits` allow, whatever the archive declares.
     """
     # Counted before zipfile builds an object for each: twice as many, as folders count too.
-    if data.count(ZIP_ENTRY) > 2 * limits.max_files:
-        raise too_many_entries(limits)
+    if data.count(_ENTRY) > 2 * limits.max_files:
+        raise PayloadTooLarge(
+            f"The archive has too many entries; at most {limits.max_files} files are taken.",
+            hint="Send the files of one recording.",
+        )
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
-            files = _read(archive, checked_entries(archive, limits), limits)
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            for entry in entries:
+                _check(entry)
+            entries = [entry for entry in entries if not _is_clutter(entry.filename)]
+            limits.check_files([entry.file_size for entry in entries])
+            files = _read(archive, entries, limits)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError):
         raise CorruptedData("The zip archive is cut short or damaged.") from None
     except NotImplementedError:
@@ -43,24 +54,6 @@ def unzip(data: bytes, limits: Limits) -> Files:
     if not files:
         raise InvalidFormat("The zip archive holds no file.")
     return files
-
-
-def too_many_entries(limits: Limits) -> PayloadTooLarge:
-    """The error for an archive that lists far more than is taken."""
-    return PayloadTooLarge(
-        f"The archive has too many entries; at most {limits.max_files} files are taken.",
-        hint="Send the files of one recording.",
-    )
-
-
-def checked_entries(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
-    """The archive's files, by what it declares of them; raises as `unzip`."""
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    for entry in entries:
-        _check(entry)
-    entries = [entry for entry in entries if not _is_clutter(entry.filename)]
-    limits.check_files([entry.file_size for entry in entries])
-    return entries
 
 
 def _check(entry: zipfile.ZipInfo) -> None:
@@ -97,3 +90,34 @@ def _read(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], limits: Limi
             )
         files.append((base_name(entry.filename), content))
     return tuple(files)
+
+
+def unzip_to_disk(
+    archive_file: IO[bytes], limits: Limits, stack: ExitStack
+) -> list[tuple[str, IO[bytes]]]:
+    """The archive's files, each in a private file that is gone when the stack closes it.
+
+    Raises:
+        EcgServeError: As `unzip`.
+        ResourceExhausted: The disk is full.
+    """
+    with zipfile.ZipFile(archive_file) as archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        for entry in entries:
+            _check(entry)
+        entries = [entry for entry in entries if not _is_clutter(entry.filename)]
+        # What is unpacked is held to the size that is declared here: zipfile reads no further.
+        limits.check_files([entry.file_size for entry in entries])
+        return [(base_name(entry.filename), _to_disk(archive, entry, stack)) for entry in entries]
+
+
+def _to_disk(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, stack: ExitStack) -> IO[bytes]:
+    file = stack.enter_context(tempfile.TemporaryFile(prefix="ecg-"))  # noqa: SIM115
+    try:
+        with archive.open(entry) as stream:
+            shutil.copyfileobj(stream, file, 1 << 20)
+    except zipfile.BadZipFile:
+        raise
+    except OSError:
+        raise ResourceExhausted("No room on disk to unpack the recording.") from None
+    return file

@@ -74,7 +74,7 @@ def _part(stretch: Recording, start: int, stop: int) -> Recording:
 
 
 def _measure(part: Recording, start: int, missing_leads: MissingLeads | None) -> Window:
-    absent = 1.0 - np.isfinite(part.signal_mv).mean(axis=1)
+    absent = (~np.isfinite(part.signal_mv)).mean(axis=1).round(6)
     missing = {
         lead: float(share) for lead, share in zip(part.leads, absent, strict=True) if share > 0
     }
