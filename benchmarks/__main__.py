@@ -19,6 +19,7 @@ NAMES = (
     "full_size",
     "engines",
     "batching",
+    "long_recordings",
 )
 
 RESULTS.mkdir(exist_ok=True)

@@ -323,7 +323,7 @@ def test_who_sends_too_fast_waits(pipeline, signal_mv):
 
 
 async def replay(url, signal, fs_hz, leads, speed=1.0, **options):
-    """Send a recording in chunks of 40 ms; each event, and when it came after its sample was sent."""
+    """Send a recording in chunks of 40 ms; each event, and when it came, from the first sample."""
     size = round(0.04 * fs_hz)
     async with stream(url, fs_hz=fs_hz, leads=leads, **options) as opened:
         began_s = time.monotonic()
@@ -383,8 +383,9 @@ def test_the_server_stops_reading_who_sends_too_fast(server):
     """At 20 times real time after the first 10 s: what does not fit into buffers is not taken."""
 
     async def flood():
+        address = f"{server.replace('http', 'ws')}{PATH}"
         chunk = np.zeros((21_000, 12), "<f4").tobytes()  # 42 s, nearly a mebibyte
-        async with connect(f"{server.replace('http', 'ws')}{PATH}", max_size=None) as socket:
+        async with connect(address, max_size=None, compression=None) as socket:
             await socket.send(json.dumps(start(predictions=False)))
             sent = 0
             with contextlib.suppress(TimeoutError):
