@@ -440,6 +440,18 @@ def test_lines_come_while_the_recording_is_read(server, record_100, half_hour):
 
 
 @pytest.mark.ray
+def test_who_goes_away_leaves_his_place(server, record_100):
+    """Two are taken on at once: were they not given up, the third would be refused."""
+    url = "/v1/predict?missing_leads=zero&window_s=5"
+    with httpx2.Client(base_url=server, timeout=60) as http:
+        for _ in range(4):
+            with http.stream("POST", url, files=record_100, headers=NDJSON) as response:
+                assert response.status_code == 200
+                assert json.loads(next(response.iter_lines()))["type"] == "recording"
+            time.sleep(0.3)
+
+
+@pytest.mark.ray
 def test_by_a_deployment_handle(server, data_dir):
     path = (data_dir / "beats/mitdb/100.hea").resolve()
     done = subprocess.run(

@@ -53,6 +53,7 @@ class Metrics:
             ["how"],
             registry=self._registry,
         )
+        self.streams = Gauge("ecg_streams", "Live streams that are open.", registry=self._registry)
         # Gauges, since they are told by others and fall when one of those is lost.
         self._models = {
             name: Gauge(f"ecg_models_{name}", text, registry=self._registry)

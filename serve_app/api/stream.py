@@ -51,7 +51,7 @@ async def stream(socket: WebSocket) -> None:
     await socket.accept()
     request_id = uuid.uuid4().hex
     try:
-        with services.streams.enter():
+        with services.streams.enter(), services.metrics.streams.track_inprogress():
             await _Connection(socket, services, request_id).serve()
     except WebSocketDisconnect:
         return

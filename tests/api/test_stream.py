@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import json
+import threading
 import time
 
 import ecg_processor_py as core
 import numpy as np
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from benchmarks.server import free_port
 from serve_app.api import create_app
 from serve_app.client_stream import StreamProblem, stream
 from serve_app.decoding import decode_path
@@ -317,6 +321,48 @@ def test_who_sends_too_fast_waits(pipeline, signal_mv):
         answered(client, map(binary, cut(signal_mv)), predictions=False)
         # 22 s of signal, of which 10 may come at once, at ten times real time.
         assert time.monotonic() - started_s > 1.2
+
+
+@contextlib.contextmanager
+def served(app):
+    """A real HTTP server around the application, without Ray."""
+    port = free_port()
+    config = uvicorn.Config(app, port=port, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.slow
+def test_who_reads_nothing_is_closed(pipeline, sinus_mv):
+    settings = load_settings(client_timeout_s=1.0, stream_max_speed=1e6, max_streams=1)
+    lead = sinus_mv[1, ::5].astype("<f4")  # 10 s at 100 Hz
+
+    async def ask(url):
+        async with stream(url, fs_hz=100, leads=["II"], predictions=False) as opened:
+            await opened.end()
+            return [event.type async for event in opened]
+
+    async def flood(url):
+        """Sends without reading until that is too slow, and still keeps its connection."""
+        address = f"{url.replace('http', 'ws')}{PATH}"
+        async with connect(address, compression=None, max_queue=1, close_timeout=0.1) as socket:
+            await socket.send(json.dumps(start(fs_hz=100, leads=["II"], predictions=False)))
+            with contextlib.suppress(TimeoutError, ConnectionClosed):
+                while True:
+                    async with asyncio.timeout(5.0):
+                        await socket.send(np.tile(lead, 50).tobytes())
+            return await ask(url)
+
+    with served(create_app(pipeline, settings)) as url:
+        assert asyncio.run(flood(url)) == ["summary"]
 
 
 # A real server, by the client of this package.
