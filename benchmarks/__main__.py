@@ -19,6 +19,7 @@ NAMES = (
     "full_size",
     "engines",
     "batching",
+    "live_streams",
     "long_recordings",
 )
 
