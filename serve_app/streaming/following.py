@@ -165,8 +165,13 @@ class _Following:
             return None
         asked = asyncio.create_task(self._pipeline.ask(segments, self._options))
         self._asked.add(asked)
-        asked.add_done_callback(self._asked.discard)
+        asked.add_done_callback(self._forget)
         return asked
+
+    def _forget(self, asked: asyncio.Task[Answer | None]) -> None:
+        self._asked.discard(asked)
+        if not asked.cancelled():
+            asked.exception()  # seen: an error before it ends the answer, or this one did
 
     async def stop(self) -> None:
         """Ask no more: nobody takes the answers."""
