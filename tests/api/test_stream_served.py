@@ -23,6 +23,10 @@ from serve_app.settings import load_settings
 PATH = "/v1/stream"
 
 
+def start(fs_hz, leads):
+    return {"type": "start", "fs_hz": fs_hz, "leads": list(leads), "predictions": False}
+
+
 @contextlib.contextmanager
 def served(app):
     """A real HTTP server around the application, without Ray."""
@@ -54,9 +58,7 @@ def test_who_reads_nothing_is_closed(pipeline, sinus_mv):
         """Sends without reading until that is too slow, and still keeps its connection."""
         address = f"{url.replace('http', 'ws')}{PATH}"
         async with connect(address, compression=None, max_queue=1, close_timeout=0.1) as socket:
-            await socket.send(
-                json.dumps({"type": "start", "fs_hz": 100, "leads": ["II"], "predictions": False})
-            )
+            await socket.send(json.dumps(start(100, ["II"])))
             with contextlib.suppress(TimeoutError, ConnectionClosed):
                 while True:
                     async with asyncio.timeout(5.0):
@@ -136,16 +138,7 @@ def test_the_server_stops_reading_who_sends_too_fast(server):
         address = f"{server.replace('http', 'ws')}{PATH}"
         chunk = np.zeros((21_000, 12), "<f4").tobytes()  # 42 s, nearly a mebibyte
         async with connect(address, compression=None, close_timeout=0.1) as socket:
-            await socket.send(
-                json.dumps(
-                    {
-                        "type": "start",
-                        "fs_hz": 500,
-                        "leads": list(STANDARD_LEADS),
-                        "predictions": False,
-                    }
-                )
-            )
+            await socket.send(json.dumps(start(500, STANDARD_LEADS)))
             sent = 0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(3.0):
