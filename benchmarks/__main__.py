@@ -21,6 +21,8 @@ NAMES = (
     "full_size",
     "engines",
     "batching",
+    "live_streams",
+    "long_recordings",
 )
 
 RESULTS.mkdir(exist_ok=True)

@@ -98,7 +98,10 @@ def _preprocessor(settings: Settings, num_cpus: float, num_gpus: float) -> serve
         autoscaling_config=preprocessor_scaling(settings),
         # Overload is told by our own problem, and probes are answered all the same: Ray's limit,
         # with its plain text, lies above.
-        max_ongoing_requests=settings.max_ongoing_requests + _ROOM_FOR_PROBES,
+        max_ongoing_requests=settings.max_ongoing_requests
+        + settings.max_streams
+        + settings.max_long_recordings
+        + _ROOM_FOR_PROBES,
         backpressure_config=BackpressureConfig(
             status_code=Overloaded.status, retry_after_s=Overloaded.retry_after_s
         ),

@@ -35,6 +35,8 @@ FLAGS: Final[Mapping[str, str]] = {
     # Replicas that died under a request are tried again elsewhere, with the body kept for it.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(1 << 20),
+    # Live streams and day-long answers outlast a change of replicas, which reloads the proxy.
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
     # A proxy that died is back in 5 s instead of 23.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "1",

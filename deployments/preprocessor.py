@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Final, Literal, TypeVar, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from deployments.backpressure import BoundedReceive
 from deployments.ecg_fm import LocalModel, Outcome, join_answers, split_segments, told
 from deployments.grpc_service import GrpcMethods
 from deployments.reachability import Reachability, running_replicas
@@ -33,6 +35,9 @@ from serve_app.recording import Recording
 from serve_app.reporting import Answer
 from serve_app.results import Embedding, Result
 from serve_app.settings import Settings
+from serve_app.streaming.following import WINDOW_S, follow
+from serve_app.streaming.lines import AnyLine
+from serve_app.streaming.source import open_sent
 
 __all__ = ["HandleModel", "Preprocessor"]
 
@@ -160,6 +165,7 @@ class Preprocessor(GrpcMethods):
         """Called by Ray Serve after the constructor."""
         # Ray Serve returns X-Request-ID itself, on every answer.
         self._app = create_app(self._pipeline, self._settings, sets_request_id=False)
+        self._app.add_middleware(BoundedReceive)
         return self._app
 
     @property
@@ -263,6 +269,31 @@ class Preprocessor(GrpcMethods):
     ) -> Result:
         """As POST /v1/analyze, for deployment handles."""
         return await self._pipeline.analyze(recording, hints=Hints(fs_hz, units, leads))
+
+    async def follow(
+        self,
+        recording: Recording | Upload | bytes | Path,
+        *,
+        predict: bool = True,
+        window_s: float = WINDOW_S,
+        fs_hz: float | None = None,
+        units: Literal["mV", "uV"] | None = None,
+        leads: tuple[str, ...] | None = None,
+        missing_leads: MissingLeads = "refuse",
+        model: str | None = None,
+        precision: str | None = None,
+    ) -> AsyncIterator[AnyLine]:
+        """As POST /v1/predict (or analyze) with NDJSON, for ``handle.options(stream=True)``.
+
+        A path is one that this replica can read: day-long recordings are too large for messages.
+        """
+        options = Options(missing_leads=missing_leads, model=model, precision=precision)
+        with open_sent(recording, self._settings, Hints(fs_hz, units, leads)) as opened:
+            lines = follow(
+                opened, self._pipeline, options=options if predict else None, window_s=window_s
+            )
+            async for line in lines:
+                yield line
 
     async def prepare_model(self, source: ModelSource) -> EngineInfo | EcgServeError:
         """As EcgFm.prepare_model, for `mono`."""

@@ -15,6 +15,7 @@ EcgServeError (500 processing_failed)
 │   │   └── ModelNotFound    404 model_not_found
 │   ├── MethodNotAllowed     405 method_not_allowed
 │   ├── NotAcceptable        406 not_acceptable
+│   ├── ClientTimeout        408 client_timeout: it neither sends nor takes what it asked for
 │   ├── RequestInProgress    409 request_in_progress
 │   ├── PayloadTooLarge      413 payload_too_large
 │   ├── AddressTooLong       414 address_too_long
@@ -38,6 +39,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AddressTooLong",
     "CheckpointError",
+    "ClientTimeout",
     "CorruptedData",
     "EcgServeError",
     "HeadersTooLarge",
@@ -184,6 +186,15 @@ class NotAcceptable(RequestError):
     code = "not_acceptable"
     title = "Not acceptable"
     default_hint = "Ask for application/json."
+
+
+class ClientTimeout(RequestError):
+    """The client neither sends what it announced nor takes what it asked for."""
+
+    status = 408
+    code = "client_timeout"
+    title = "Client too slow"
+    default_hint = "Send and read without pauses, or raise ECG_CLIENT_TIMEOUT_S."
 
 
 class RequestInProgress(RequestError):

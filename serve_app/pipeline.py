@@ -1,33 +1,29 @@
 """bytes -> Recording -> Prepared -> Scores -> Result, in this process and without Ray."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, TypeVarTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeVar, TypeVarTuple
 
 from serve_app.decoding import Hints, Limits, Upload, decode
 from serve_app.engine.entries import RegistryCounts
 from serve_app.engine.explaining import Saliency, Wish
 from serve_app.engine.identity import Identity
-from serve_app.engine.protocol import Engine, EngineInfo
-from serve_app.engine.registry import ModelRegistry
+from serve_app.engine.protocol import EngineInfo
 from serve_app.errors import InferenceTimeout, InvalidParameter, ModelUnavailable
 from serve_app.explanations import Explanation, make_explanation
+from serve_app.model_client import InProcessModel, ModelClient, Segments
 from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare
 from serve_app.recording import Recording
 from serve_app.reporting import Answer, Scored, make_embedding, make_result
 from serve_app.results import Embedding, Result, Timing
 from serve_app.settings import Settings
+from serve_app.stopwatch import Stopwatch
 
 __all__ = ["Answer", "Answered", "InProcessModel", "ModelClient", "Options", "Pipeline", "Sent"]
 
-Segments = npt.NDArray[np.float32]
 # What a recording may come as; a function unpacks it in the thread that decodes it.
 Sent = Upload | Recording | bytes | Callable[[], Upload]
 _Args = TypeVarTuple("_Args")
@@ -51,91 +47,6 @@ class Options:
     missing_leads: MissingLeads = "refuse"
     model: str | None = None
     precision: str | None = None
-
-
-class ModelClient(Protocol):
-    """Models, wherever they run; ``model`` is ``NAME[@REVISION]``, None the default."""
-
-    async def info(self, model: str | None = None) -> EngineInfo:
-        """What answers; raises ModelUnavailable where it cannot be reached or loaded."""
-        ...
-
-    async def models(self) -> list[EngineInfo | Identity]:
-        """All that can be asked, the default first."""
-        ...
-
-    async def counts(self) -> RegistryCounts:
-        """How often models were loaded and dropped."""
-        ...
-
-    async def ask(self, segments: Segments, model: str | None = None) -> Answer:
-        """Scores of ``(segments, 12, 2500)`` float32."""
-        ...
-
-    async def explain(self, segments: Segments, wish: Wish, model: str | None = None) -> Saliency:
-        """What the model looked at in ``(segments, 12, 2500)`` float32."""
-        ...
-
-
-class InProcessModel:
-    """Engines in this process, one call at a time: for the command line and notebooks.
-
-    Args:
-        models: A registry, or what loads the one engine that there is; a model is loaded with the
-            first question to it.
-    """
-
-    def __init__(self, models: ModelRegistry | Callable[[], Engine]) -> None:
-        self._registry = (
-            models if isinstance(models, ModelRegistry) else ModelRegistry.of_engine(models)
-        )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
-
-    async def info(self, model: str | None = None) -> EngineInfo:
-        """What answers."""
-        return (await self._registry.engine(model)).info
-
-    async def models(self) -> list[EngineInfo | Identity]:
-        """All that can be asked; the default is loaded for it."""
-        await self._registry.engine()
-        return await self._registry.models()
-
-    async def counts(self) -> RegistryCounts:
-        """Of this process."""
-        return self._registry.counts
-
-    async def ask(self, segments: Segments, model: str | None = None) -> Answer:
-        """Scores of ``(segments, 12, 2500)`` float32."""
-        engine = await self._registry.engine(model)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, _ask, engine, segments)
-
-    async def explain(self, segments: Segments, wish: Wish, model: str | None = None) -> Saliency:
-        """What the model looked at in ``(segments, 12, 2500)`` float32."""
-        return await (await self._registry.explainer(model)).explain(segments, wish)
-
-
-def _ask(engine: Engine, segments: Segments) -> Answer:
-    watch = Stopwatch()
-    scores = engine.predict(segments)
-    return Answer(scores, engine.info, queue_ms=0.0, inference_ms=watch.lap_ms())
-
-
-class Stopwatch:
-    """Laps in milliseconds."""
-
-    def __init__(self) -> None:
-        self._started_s = self._lap_s = time.perf_counter()
-
-    def lap_ms(self) -> float:
-        """Time since the last lap."""
-        now_s = time.perf_counter()
-        lap_ms, self._lap_s = (now_s - self._lap_s) * 1e3, now_s
-        return lap_ms
-
-    def total_ms(self) -> float:
-        """Time since the start."""
-        return (time.perf_counter() - self._started_s) * 1e3
 
 
 @dataclass(frozen=True)
@@ -180,16 +91,40 @@ class Pipeline:
         Raises:
             ModelUnavailable: It cannot be reached, and settings want no answers without it.
         """
-        try:
-            return await self._model.info()
-        except ModelUnavailable:
-            if self._answers_without_model:
-                return None
-            raise
+        return await self.answering(Options())
 
     async def model_counts(self) -> RegistryCounts:
         """How often models were loaded and dropped."""
         return await self._model.counts()
+
+    async def answering(self, options: Options) -> EngineInfo | None:
+        """What will answer; None: the signal's analysis alone.
+
+        Raises:
+            ModelUnavailable: It cannot be reached, and settings want no answers without it.
+            RequestError: No such model, or not in this precision.
+        """
+        try:
+            info = await self.model_info(options.model)
+        except ModelUnavailable:
+            if self._answers_without_model:
+                return None
+            raise
+        if options.precision:
+            _refuse_other_precision(options.precision, info)
+        return info
+
+    async def ask(self, segments: Segments, options: Options) -> Answer | None:
+        """Scores of prepared segments ``(segments, 12, 2500)`` float32, within one deadline.
+
+        None where the model fails and settings want an answer without it.
+
+        Raises:
+            Unavailable: The model cannot be reached, or too much is waiting.
+            InferenceTimeout: The deadline passed.
+        """
+        async with self._deadline(None):
+            return await self._answer_if_any(self._ask(segments, options))
 
     async def predict(
         self,
@@ -393,7 +328,7 @@ class Pipeline:
             return await self._model.ask(segments, options.model)
         return await self._model.ask(segments)
 
-    async def _answer_if_any(self, asked: asyncio.Task[Answer]) -> Answer | None:
+    async def _answer_if_any(self, asked: Awaitable[Answer]) -> Answer | None:
         """None where the model fails and settings want an answer without it."""
         try:
             return await asked

@@ -1,5 +1,6 @@
 """Recording -> Prepared: what the model is given, and what the signal core measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,7 +11,17 @@ import numpy.typing as npt
 from serve_app.errors import InvalidSignal
 from serve_app.recording import STANDARD_LEADS, Recording
 
-__all__ = ["MODEL_FS_HZ", "SEGMENT_S", "MissingLeads", "Prepared", "analyze", "check", "prepare"]
+__all__ = [
+    "MODEL_FS_HZ",
+    "SEGMENT_S",
+    "MissingLeads",
+    "Prepared",
+    "analyze",
+    "check",
+    "check_leads",
+    "check_rate",
+    "prepare",
+]
 
 MODEL_FS_HZ: Final = 500.0
 SEGMENT_S: Final = 5.0
@@ -47,12 +58,7 @@ def check(recording: Recording) -> None:
         InvalidSignal: A sampling rate outside 100-2000 Hz, samples that are not finite, or an
             amplitude that no heart has.
     """
-    low, high = _FS_RANGE_HZ
-    if not low <= recording.fs_hz <= high:
-        raise InvalidSignal(
-            f"A sampling rate of {recording.fs_hz:g} Hz is outside {low:g}-{high:g} Hz.",
-            hint="Check fs_hz; resample recordings outside this range first.",
-        )
+    check_rate(recording.fs_hz)
     # One pass serves both checks: a span is finite exactly when its lead is.
     spans_mv = np.ptp(recording.signal_mv, axis=1)
     broken = [
@@ -74,6 +80,33 @@ def check(recording: Recording) -> None:
             f"More than {_LARGEST_SPAN_MV:g} mV from peak to peak in: {', '.join(huge)}.",
             hint="No heart does that. If the samples are microvolts, say units=uV.",
             extra={"leads": huge},
+        )
+
+
+def check_rate(fs_hz: float) -> None:
+    """Refuse, as InvalidSignal, a sampling rate outside 100-2000 Hz."""
+    low, high = _FS_RANGE_HZ
+    if not low <= fs_hz <= high:
+        raise InvalidSignal(
+            f"A sampling rate of {fs_hz:g} Hz is outside {low:g}-{high:g} Hz.",
+            hint="Check fs_hz; resample recordings outside this range first.",
+        )
+
+
+def check_leads(leads: Sequence[str], missing_leads: MissingLeads) -> None:
+    """Refuse, as InvalidSignal, leads of which the model cannot be asked, before a sample is there.
+
+    Args:
+        leads: By their standard names.
+        missing_leads: As in :func:`prepare`.
+    """
+    missing = [lead for lead in STANDARD_LEADS if lead not in leads]
+    problems, hints = _lead_problems(missing, missing_leads)
+    if problems:
+        raise InvalidSignal(
+            f"The model cannot be asked: {'; '.join(problems)}.",
+            hint=f"Try this: {'; '.join(hints)}.",
+            extra={"missing_leads": missing, "analysis_possible": True},
         )
 
 
@@ -125,14 +158,8 @@ def analyze(recording: Recording) -> core.ECGAnalysisResult:
 
 
 def _refuse_unpredictable(recording: Recording, missing_leads: MissingLeads) -> None:
-    problems, hints = [], []
     missing = recording.missing_leads
-    if len(missing) == len(STANDARD_LEADS):
-        problems.append("none of the 12 standard leads is there")
-        hints.append("name the leads (?leads=I,II,...) if they are standard ones")
-    elif missing and missing_leads == "refuse":
-        problems.append(f"leads missing: {', '.join(missing)}")
-        hints.append("add ?missing_leads=zero to give the model zeros for them")
+    problems, hints = _lead_problems(missing, missing_leads)
     if recording.duration_s < SEGMENT_S:
         problems.append(f"{recording.duration_s:.2f} s are shorter than one segment of 5 s")
         hints.append("send at least 5 s")
@@ -152,3 +179,20 @@ def _refuse_unpredictable(recording: Recording, missing_leads: MissingLeads) -> 
                 "analysis_possible": analysis_possible,
             },
         )
+
+
+def _lead_problems(
+    missing: Sequence[str], missing_leads: MissingLeads
+) -> tuple[list[str], list[str]]:
+    """What is wrong with the leads, and what can be done about it."""
+    if len(missing) == len(STANDARD_LEADS):
+        return (
+            ["none of the 12 standard leads is there"],
+            ["name the leads (?leads=I,II,...) if they are standard ones"],
+        )
+    if missing and missing_leads == "refuse":
+        return (
+            [f"leads missing: {', '.join(missing)}"],
+            ["add ?missing_leads=zero to give the model zeros for them"],
+        )
+    return [], []

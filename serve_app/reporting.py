@@ -32,6 +32,7 @@ from serve_app.results import (
 )
 
 __all__ = [
+    "ACCEPTABLE_QUALITY",
     "Answer",
     "Scored",
     "make_embedding",
@@ -42,7 +43,7 @@ __all__ = [
     "recording_info",
 ]
 
-_ACCEPTABLE_QUALITY = 0.5
+ACCEPTABLE_QUALITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def _quality(recording: Recording, analysis: core.ECGAnalysisResult) -> Quality:
         )
     }
     score = analysis.signal_quality
-    return Quality(score=score, acceptable=score >= _ACCEPTABLE_QUALITY, leads=leads)
+    return Quality(score=score, acceptable=score >= ACCEPTABLE_QUALITY, leads=leads)
 
 
 def _mean_embedding(scores: Scores) -> list[float]:

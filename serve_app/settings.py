@@ -136,6 +136,26 @@ class Settings(BaseSettings):
     idempotency_mb: PositiveInt = Field(
         32, description="Answers kept for that by one ingress replica; the oldest go first."
     )
+    max_long_body_mb: PositiveInt = Field(
+        2048,
+        description="Largest body, as sent and as unpacked, of a recording that is answered as "
+        "NDJSON; it is kept in a temporary file.",
+    )
+    max_long_hours: PositiveFloat = Field(
+        336.0, description="Longest recording answered as NDJSON, and longest live stream."
+    )
+    max_long_recordings: PositiveInt = Field(
+        2, description="Of these, how many an ingress replica takes on at once."
+    )
+    max_streams: PositiveInt = Field(64, description="Live streams of an ingress replica.")
+    stream_max_speed: PositiveFloat = Field(
+        20.0, description="How many times faster than real time a live stream is read."
+    )
+    client_timeout_s: PositiveFloat = Field(
+        30.0,
+        description="How long the client of a live stream or of a day-long recording may neither "
+        "send nor take anything.",
+    )
 
     max_batch_segments: PositiveInt = Field(32, description="Segments in one forward pass.")
     model_cpus: PositiveFloat = Field(1.0, description="CPUs of a model replica; its threads too.")

@@ -13,11 +13,13 @@ from pydicom.data import get_testdata_file
 from benchmarks.server import free_port, running_server
 from serve_app.decoding import decode
 from serve_app.engine.loading import load_engine
+from serve_app.engine.protocol import EngineInfo
+from serve_app.errors import ModelUnavailable
 from serve_app.model.checkpoints import LoadedModel
 from serve_app.model.configuration_ecg_fm import EcgFmConfig
 from serve_app.model.conversion import write_model
 from serve_app.model.demo import seeded_model
-from serve_app.pipeline import InProcessModel, Pipeline
+from serve_app.pipeline import Answer, InProcessModel, ModelClient, Pipeline
 from serve_app.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +68,29 @@ def settings() -> Settings:
 def pipeline(settings: Settings) -> Pipeline:
     """The whole way in this process, with the demo model."""
     return Pipeline(settings, InProcessModel(functools.partial(load_engine, settings)))
+
+
+class FailingModel:
+    """Answers some questions, and no more."""
+
+    def __init__(self, model: ModelClient, answers: int) -> None:
+        self._model, self._answers = model, answers
+
+    async def info(self, model: str | None = None) -> EngineInfo:
+        return await self._model.info(model)
+
+    async def ask(self, segments: np.ndarray, model: str | None = None) -> Answer:
+        self._answers -= 1
+        if self._answers < 0:
+            raise ModelUnavailable("gone")
+        return await self._model.ask(segments, model)
+
+
+@pytest.fixture(scope="session")
+def failing_model(settings: Settings) -> Callable[[int], FailingModel]:
+    """`failing_model(answers)`: the demo model, which goes away after so many answers."""
+    model = InProcessModel(functools.partial(load_engine, settings))
+    return lambda answers: FailingModel(model, answers)
 
 
 @pytest.fixture(scope="session")

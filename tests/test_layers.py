@@ -22,14 +22,16 @@ LAYERS = [
         "serve_app.hospital",
     },
     {"serve_app.cli_output"},
-    {"serve_app.rendering"},
+    {"serve_app.rendering", "serve_app.streaming"},
     {
         "serve_app.bulk",
         "serve_app.batch",
         "serve_app.evaluation",
         "serve_app.explanations",
+        "serve_app.model_client",
         "serve_app.pipeline",
         "serve_app.reporting",
+        "serve_app.stopwatch",
         "serve_app.training",
     },
     {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding", "serve_app.simulation"},
@@ -42,13 +44,13 @@ ONLY_IN = {
     "transformers": {"serve_app.model", "serve_app.engine"},
     "captum": {"serve_app.model"},
     "fastapi": {"serve_app.api", "deployments"},
-    "starlette": {"serve_app.api"},
+    "starlette": {"serve_app.api", "deployments"},
     "sklearn": {"serve_app.evaluation"},
     "matplotlib": {"serve_app.evaluation"},
     "pyarrow": {"serve_app.bulk", "serve_app.decoding", "deployments"},
     "ecg_plot": {"serve_app.rendering"},
     "pynetdicom": {"serve_app.hospital"},
-    "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting"},
+    "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting", "serve_app.streaming"},
 }
 # The one way up: `serve run serve_app:app` and `ecg-serve up` come to the deployments lazily.
 LAZY_WAYS_UP = {

@@ -13,17 +13,19 @@ class Admission:
 
     Args:
         limit: As many are taken on; a body is not even read beyond it.
+        what: They are, for the message.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, what: str = "recordings") -> None:
         self._limit = limit
+        self._what = what
         self._inside = 0
 
     @contextmanager
     def enter(self) -> Iterator[None]:
         """For the time that a recording is under way; raises Overloaded where no place is left."""
         if self._inside >= self._limit:
-            raise Overloaded(f"{self._limit} recordings are under way already.")
+            raise Overloaded(f"{self._limit} {self._what} are under way already.")
         self._inside += 1
         try:
             yield

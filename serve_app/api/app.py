@@ -15,9 +15,11 @@ from serve_app.api.declarations import MODEL_HEADERS, Services
 from serve_app.api.dicom_web import dicom_web_router
 from serve_app.api.explain import LABEL_HEADER, explain_router
 from serve_app.api.idempotency import KEY_HEADER, REPLAYED_HEADER, AnsweredKeys
+from serve_app.api.long_recordings import long_router
 from serve_app.api.metrics import Metrics
 from serve_app.api.middleware import REQUEST_ID, RequestScope
 from serve_app.api.oip import oip_router
+from serve_app.api.stream import stream_router
 from serve_app.api.tracing import TRACEPARENT
 from serve_app.pipeline import Pipeline
 from serve_app.settings import Settings
@@ -66,7 +68,12 @@ def create_app(pipeline: Pipeline, settings: Settings, *, sets_request_id: bool 
         metrics,
         Admission(settings.max_ongoing_requests),
         AnsweredKeys(settings.idempotency_ttl_s, settings.idempotency_mb << 20),
+        Admission(settings.max_streams, "live streams"),
+        Admission(settings.max_long_recordings, "day-long recordings"),
     )
+    # First, since it takes only who asks for NDJSON.
+    app.include_router(long_router)
+    app.include_router(stream_router)
     app.include_router(routes.router)
     app.include_router(routes.recordings_router)
     app.include_router(batch_router)

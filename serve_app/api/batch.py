@@ -13,6 +13,7 @@ from starlette.types import Send
 
 from serve_app.api.answering import timeout_s
 from serve_app.api.declarations import (
+    NDJSON,
     PRIVATE,
     PROBLEMS,
     BatchOf,
@@ -29,9 +30,8 @@ from serve_app.decoding import BatchItem, split_batch
 from serve_app.errors import EcgServeError, InvalidParameter
 from serve_app.results import Result
 
-__all__ = ["NDJSON", "BatchLine", "Lines", "batch_router"]
+__all__ = ["BatchLine", "Lines", "batch_router"]
 
-NDJSON: Final = "application/x-ndjson"
 _NAMES: Final = (NDJSON, "application/jsonl")
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "BINARY",
     "JSON",
     "MODEL_HEADERS",
+    "NDJSON",
     "NPY",
     "OF_READING",
     "PRIVATE",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
 NPY: Final = "application/x-npy"
 # Which model answered, where the body is an array that cannot say it.
 MODEL_HEADERS: Final = ("X-Model-Name", "X-Model-Revision", "X-Model-SHA256")
@@ -61,6 +63,8 @@ class Services:
     metrics: Metrics
     admission: Admission
     answered_keys: AnsweredKeys
+    streams: Admission
+    long_recordings: Admission
     statistics: Statistics = field(default_factory=Statistics)
 
 
@@ -189,6 +193,13 @@ PROBLEMS: Final = problems(400, 404, 406, 409, 413, 414, 415, 422, 431, 500, 503
 OF_READING: Final = problems(400, 406, 414, 431, 500)
 
 
+_ANSWERED: Final = {
+    False: "The answer.",
+    True: "The answer; in NDJSON, of a recording of any length, a line `recording`, one `window` "
+    "for each `window_s` (10 s), and a `summary`, or an `error` where it breaks off.",
+}
+
+
 def answered_in(media_types: Sequence[str], *headers: str) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI of the answer itself, and of what tells that it is known already.
 
@@ -202,7 +213,7 @@ def answered_in(media_types: Sequence[str], *headers: str) -> dict[int | str, di
     )
     return {
         200: {
-            "description": "The answer.",
+            "description": _ANSWERED[NDJSON in media_types],
             "content": {kind: _schema_of(kind) for kind in media_types if kind != JSON},
             "headers": {
                 name: {"schema": {"type": "string"}, "description": text}

@@ -54,6 +54,7 @@ class Metrics:
             ["how"],
             registry=self._registry,
         )
+        self.streams = Gauge("ecg_streams", "Live streams that are open.", registry=self._registry)
         # Gauges, since they are told by others and fall when one of those is lost.
         self._models = {
             name: Gauge(f"ecg_models_{name}", text, registry=self._registry)
@@ -72,6 +73,10 @@ class Metrics:
             self._degraded.labels(result.degraded).inc()
         for stage, duration_ms in result.timing_ms:
             self._stage.labels(stage).observe(duration_ms / 1e3)
+
+    def observe_format(self, format_: str) -> None:
+        """Count one recording that is answered in lines."""
+        self._recordings.labels(format_).inc()
 
     def observe_models(self, counts: RegistryCounts) -> None:
         """What the model replicas tell of themselves."""

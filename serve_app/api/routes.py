@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from serve_app.api.answering import Question, Worked, answer, timeout_s
 from serve_app.api.declarations import (
     JSON,
+    NDJSON,
     NPY,
     OF_READING,
     PROBLEMS,
@@ -70,7 +71,7 @@ recordings_router = APIRouter(tags=["Recordings"])
 @recordings_router.post(
     "/v1/predict",
     response_model=Result,
-    responses=PROBLEMS | problems(501) | answered_in(OF_PREDICTIONS),
+    responses=PROBLEMS | problems(501) | answered_in((*OF_PREDICTIONS, NDJSON)),
     openapi_extra=body_of(PREDICT_EXAMPLE),
     summary="Ask the model about a recording",
 )
@@ -138,7 +139,7 @@ async def embed(
 @recordings_router.post(
     "/v1/analyze",
     response_model=Result,
-    responses=PROBLEMS | problems(501) | answered_in(OF_ANALYSES),
+    responses=PROBLEMS | problems(501) | answered_in((*OF_ANALYSES, NDJSON)),
     openapi_extra=body_of(ANALYZE_EXAMPLE, ANALYZE_CSV),
     summary="Analyse a recording's signal",
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from serve_app.decoding.batch import BatchItem, split_batch
+from serve_app.decoding.blocks import WholeOnly
 from serve_app.decoding.decoded import Decoded, to_recording
 from serve_app.decoding.formats import (
     CONTENT_TYPES,
@@ -40,6 +41,8 @@ __all__ = [
     "Upload",
     "decode",
     "decode_path",
+    "identify",
+    "nothing_else_raised",
     "split_batch",
     "warm",
 ]
@@ -76,7 +79,7 @@ def decode(
         raise InvalidFormat("The body is empty.", hint="Send the recording as the body.")
     limits.check_files([len(content) for _, content in upload.files])
     # What is not finite in float32 is told by preprocessing, not by a warning here.
-    with _nothing_else_raised(), np.errstate(all="ignore"):
+    with nothing_else_raised(), np.errstate(all="ignore"):
         decoded = _decode_files(upload.files, claimed, hints, limits)
         return to_recording(decoded, hints, limits, upload.sha256)
 
@@ -98,11 +101,11 @@ def decode_path(path: Path, hints: Hints = NO_HINTS, limits: Limits = DEFAULT_LI
 
 
 @contextlib.contextmanager
-def _nothing_else_raised() -> Iterator[None]:
+def nothing_else_raised() -> Iterator[None]:
     """Turn what a parser raises unexpectedly into an error of ours, without its text."""
     try:
         yield
-    except EcgServeError:
+    except (EcgServeError, WholeOnly):
         raise
     except ImportError:
         raise EcgServeError("The library that reads this format is not installed.") from None
@@ -114,7 +117,7 @@ def _nothing_else_raised() -> Iterator[None]:
 
 def _decode_files(files: Files, claimed: Format | None, hints: Hints, limits: Limits) -> Decoded:
     if len(files) == 1:
-        format_ = _identify(*files[0], claimed)
+        format_ = identify(*files[0], claimed)
         if format_ is not ZIP:
             return _decode_file(files[0], format_, hints, limits)
         files = unzip(files[0][1], limits)
@@ -122,13 +125,13 @@ def _decode_files(files: Files, claimed: Format | None, hints: Hints, limits: Li
             return decode_npz(files, hints, limits)
     if len(files) > 1 or is_header(*files[0]):
         return decode_wfdb(files, limits)
-    format_ = _identify(*files[0], None)
+    format_ = identify(*files[0], None)
     if format_ is ZIP:
         raise InvalidFormat("The zip archive holds another one.", hint="Zip the files once.")
     return _decode_file(files[0], format_, hints, limits)
 
 
-def _identify(name: str, content: bytes, claimed: Format | None) -> Format:
+def identify(name: str, content: bytes, claimed: Format | None) -> Format:
     """What a file is by its content; a claim helps out only where the content says nothing."""
     found = WFDB if name and is_header(name, content) else recognise(content)
     fits = claimed is not None and found is not None and covers(claimed, found)

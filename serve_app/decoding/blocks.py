@@ -11,10 +11,14 @@ from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.units import Unit
 from serve_app.decoding.upload import Limits
 
-__all__ = ["Blocks", "Content", "read_whole"]
+__all__ = ["Blocks", "Content", "WholeOnly", "blocks_of", "read_whole"]
 
 # A file's bytes: in memory, or mapped where it lies.
 Content = bytes | memoryview | mmap
+
+
+class WholeOnly(Exception):
+    """This file, though of a format that has an opener, can only be decoded as a whole."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,13 @@ def read_whole(blocks: Blocks, rows: int, limits: Limits) -> Decoded:
     return Decoded(
         blocks.read(0, blocks.samples), blocks.fs_hz, blocks.leads, blocks.units, blocks.format
     )
+
+
+def blocks_of(decoded: Decoded) -> Blocks:
+    """What has been decoded whole, as something that is read a stretch at a time."""
+
+    def read(start: int, stop: int) -> npt.NDArray[np.float32]:
+        return decoded.signal[:, start:stop].astype(np.float32)
+
+    samples = decoded.signal.shape[1]
+    return Blocks(read, samples, decoded.fs_hz, decoded.leads, decoded.units, decoded.format)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from serve_app.decoding.blocks import Blocks, Content, WholeOnly
 from serve_app.decoding.decoded import Decoded
-from serve_app.decoding.dicom_deflated import inflated
+from serve_app.decoding.dicom_deflated import DEFLATED, inflated
 from serve_app.decoding.lead_numbers import LEAD_NAMES
 from serve_app.decoding.units import Unit, electric_unit, to_mv
 from serve_app.decoding.upload import Hints, Limits
@@ -23,10 +24,11 @@ from serve_app.recording import STANDARD_LEADS, standard_lead_name
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["decode_dicom", "looks_like_dicom"]
+__all__ = ["decode_dicom", "looks_like_dicom", "open_dicom"]
 
 _WAVEFORM_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9."
 _MAX_PIECES: Final = 50_000
+_HEAD_BYTES: Final = 1 << 16
 _NEAR_THE_END: Final = 0.9
 _DTYPES: Final = {
     (8, "SB"): "i1",
@@ -111,10 +113,10 @@ def _pydicom() -> Any:
     return pydicom
 
 
-def _read(data: bytes) -> "tuple[Dataset, list[Dataset]]":
+def _read(data: "bytes | _Elsewhere") -> "tuple[Dataset, list[Dataset]]":
     """The dataset and its multiplex groups, of which there is at least one."""
     dataset = _pydicom().dcmread(
-        _Stream(data), force=True, specific_tags=["SOPClassUID", "WaveformSequence"]
+        _stream(data), force=True, specific_tags=["SOPClassUID", "WaveformSequence"]
     )
     groups = _items(dataset, "WaveformSequence")
     if groups:
@@ -141,7 +143,7 @@ def _items(dataset: "Dataset", keyword: str) -> "list[Dataset]":
     implicit = element.is_implicit_VR or element.VR == "UN"
     return list(
         _pydicom().filereader.read_sequence(
-            _Stream(content), implicit, element.is_little_endian, len(content), "latin-1"
+            _stream(content), implicit, element.is_little_endian, len(content), "latin-1"
         )
     )
 
@@ -210,15 +212,17 @@ def _plain_name(text: str) -> str:
     return standard_lead_name(re.sub(r"^(ecg\s+)?lead\s+", "", text, flags=re.IGNORECASE))
 
 
-def _stored_samples(group: "Dataset", limits: Limits, *, big_endian: bool) -> npt.NDArray[Any]:
-    """``(channels, samples)`` as they are stored."""
+def _stored_samples(
+    group: "Dataset", limits: Limits, *, big_endian: bool, content: Content | None = None
+) -> npt.NDArray[Any]:
+    """``(channels, samples)`` as they are stored, in `content` where that is not in the group."""
     channels, samples = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
     kind = (int(group.WaveformBitsAllocated), str(group.WaveformSampleInterpretation))
     if kind not in _DTYPES:
         raise InvalidFormat(f"DICOM samples of kind {kind[1][:4]} are not read here.")
     dtype = np.dtype(_DTYPES[kind]).newbyteorder(">" if big_endian else "<")
     limits.check_samples(channels * samples)
-    content = group.WaveformData
+    content = group.WaveformData if content is None else content
     if channels < 1 or len(content) < channels * samples * dtype.itemsize:
         raise CorruptedData("The DICOM waveform is cut short.")
     return np.frombuffer(content, dtype, channels * samples).reshape(samples, channels).T
@@ -245,3 +249,81 @@ def _padding(dtype: np.dtype[Any], stated: object) -> int | None:
     value, ends = int(np.frombuffer(stated, dtype, 1)[0]), np.iinfo(dtype)
     near_an_end = value <= _NEAR_THE_END * ends.min or value >= _NEAR_THE_END * ends.max
     return value if near_an_end else None
+
+
+def open_dicom(content: Content, limits: Limits) -> Blocks:
+    """Open the original rhythm of a waveform object, to be read a stretch at a time.
+
+    Raises:
+        WholeOnly: Deflated, which has no places to seek.
+        EcgServeError: As `decode_dicom`.
+    """
+    if DEFLATED in content[:_HEAD_BYTES]:
+        raise WholeOnly
+    dataset, waveforms = _read(_Elsewhere(content, 0, len(content)))
+    group, channels = _ecg_group(waveforms)
+    data: Any = group.get_item("WaveformData")
+    where = data.value if isinstance(data.value, _Elsewhere) else None
+    found = memoryview(content)[where.start : where.start + where.size] if where else data.value
+    big_endian = dataset.original_encoding[1] is False
+    stored = _stored_samples(group, limits, big_endian=big_endian, content=found)
+
+    def read(start: int, stop: int) -> npt.NDArray[np.float32]:
+        stretch = stored[:, start:stop]
+        return np.stack([_millivolts(stretch[each.index], each, group) for each in channels])
+
+    return Blocks(
+        read,
+        stored.shape[1],
+        float(group.SamplingFrequency),
+        tuple(channel.lead for channel in channels),
+        frozenset(channel.unit for channel in channels),
+        "dicom",
+    )
+
+
+class _Elsewhere(bytes):
+    """Bytes that were left where they are: their place, in the place of their content."""
+
+    content: Content
+    start: int
+    size: int
+
+    def __new__(cls, content: Content, start: int, size: int) -> "_Elsewhere":
+        self = super().__new__(cls)
+        self.content, self.start, self.size = content, start, size
+        return self
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class _View:
+    """What pydicom reads of content that is not in memory; large values are left there."""
+
+    def __init__(self, whole: _Elsewhere) -> None:
+        self._whole = whole
+        self._place = 0
+        self._pieces = 0
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._place = offset + (0, self._place, self._whole.size)[whence]
+        return self._place
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._pieces += 1
+        if self._pieces > _MAX_PIECES or size is None or size < 0:
+            raise InvalidFormat("The DICOM file has far more elements than a recording.")
+        start = self._whole.start + self._place
+        size = max(0, min(size, self._whole.size - self._place))
+        self._place += size
+        if size > _HEAD_BYTES:
+            return _Elsewhere(self._whole.content, start, size)
+        return bytes(self._whole.content[start : start + size])
+
+
+def _stream(content: bytes) -> _Stream | _View:
+    return _View(content) if isinstance(content, _Elsewhere) else _Stream(content)

@@ -9,7 +9,7 @@ from serve_app.decoding.blocks import Blocks, Content
 from serve_app.decoding.contec import decode_contec, looks_like_contec
 from serve_app.decoding.csv_table import decode_csv, looks_like_csv
 from serve_app.decoding.decoded import Decoded
-from serve_app.decoding.dicom import decode_dicom, looks_like_dicom
+from serve_app.decoding.dicom import decode_dicom, looks_like_dicom, open_dicom
 from serve_app.decoding.edf import decode_edf, looks_like_bdf, looks_like_edf, open_edf
 from serve_app.decoding.fhir import decode_fhir
 from serve_app.decoding.fhir_resources import looks_like_fhir
@@ -19,7 +19,7 @@ from serve_app.decoding.json_body import decode_json, looks_like_json
 from serve_app.decoding.matlab import decode_matlab, looks_like_matlab
 from serve_app.decoding.mfer import decode_mfer, looks_like_mfer, open_mfer
 from serve_app.decoding.muse import decode_muse, looks_like_muse
-from serve_app.decoding.npy_array import decode_npy, looks_like_npy
+from serve_app.decoding.npy_array import decode_npy, looks_like_npy, open_npy
 from serve_app.decoding.parquet_table import decode_parquet, looks_like_parquet
 from serve_app.decoding.philips import decode_philips, looks_like_philips
 from serve_app.decoding.scp_ecg import decode_scp
@@ -73,7 +73,8 @@ WFDB: Final = Format("wfdb", "a WFDB header", ("application/x-wfdb",), looks_lik
 # In the order of asking: the surest signature first, CSV last.
 FORMATS: Final = (
     ZIP,
-    Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy),
+    Format("npy", "npy", ("application/x-npy", "application/npy"), looks_like_npy, decode_npy,
+           open_npy),
     Format("scp", "SCP-ECG", ("application/x-scp-ecg", "application/scp-ecg"),
            looks_like_scp, decode_scp),
     Format("contec", "a Contec recording", ("application/x-contec-ecg",),
@@ -82,7 +83,7 @@ FORMATS: Final = (
            decode_hdf5),
     Format("parquet", "Parquet", ("application/vnd.apache.parquet", "application/x-parquet"),
            looks_like_parquet, decode_parquet),
-    Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom),
+    Format("dicom", "DICOM", ("application/dicom",), looks_like_dicom, decode_dicom, open_dicom),
     Format("muse", "GE MUSE XML", (), looks_like_muse, decode_muse),
     Format("philips", "Philips ECG XML", (), looks_like_philips, decode_philips),
     Format("aecg", "HL7 aECG", (), looks_like_aecg, decode_aecg),

@@ -8,14 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
+from serve_app.decoding.blocks import Blocks, Content, WholeOnly
 from serve_app.decoding.decoded import Decoded, missing_parameter
 from serve_app.decoding.upload import Hints, Limits
 from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
 from serve_app.recording import STANDARD_LEADS
 
-__all__ = ["decode_npy", "leads_first", "looks_like_npy", "read_npy"]
+__all__ = ["decode_npy", "leads_first", "looks_like_npy", "open_npy", "read_npy"]
 
 _MAGIC: Final = b"\x93NUMPY"
+_MAX_HEADER_BYTES: Final = 1 << 17
 
 
 def looks_like_npy(data: bytes) -> bool:
@@ -100,3 +102,27 @@ def leads_first(array: npt.NDArray[Any], leads: tuple[str, ...] | None) -> npt.N
     if rows == wanted:
         return array
     return array.T if columns == wanted or columns < rows else array
+
+
+def open_npy(content: Content, limits: Limits) -> Blocks:
+    """Open an array of floats, to be read a stretch at a time.
+
+    Raises:
+        WholeOnly: Of anything but floats, `decode_npy` can tell more.
+        CorruptedData: As there.
+        InvalidSignal: As there.
+    """
+    shape, fortran_order, dtype, start = _read_header(bytes(content[:_MAX_HEADER_BYTES]))
+    count = math.prod(shape)
+    if dtype.kind != "f" or min(shape, default=0) < 0:
+        raise WholeOnly
+    if count * dtype.itemsize > len(content) - start:
+        raise CorruptedData("The array is cut short: its header promises more than there is.")
+    limits.check_samples(count)
+    flat = np.frombuffer(content, dtype, count, start)
+    signal = leads_first(flat.reshape(shape, order="F" if fortran_order else "C"), None)
+
+    def read(start: int, stop: int) -> npt.NDArray[np.float32]:
+        return signal[:, start:stop].astype(np.float32)
+
+    return Blocks(read, signal.shape[1], None, None, frozenset(), "npy")

@@ -6,7 +6,7 @@ from typing import Final
 from serve_app.decoding.upload import Files, Limits
 from serve_app.decoding.wfdb_header import Header, parse_header
 
-__all__ = ["read_path"]
+__all__ = ["read_path", "record_paths"]
 
 _NO_FILE: Final = ("~", "-")
 
@@ -19,16 +19,26 @@ def read_path(path: Path, limits: Limits) -> Files:
         PayloadTooLarge: More files or bytes than `limits` allow.
         InvalidFormat: A WFDB header that breaks the format, or names a file elsewhere.
     """
+    return _read(record_paths(path), limits)
+
+
+def record_paths(path: Path) -> list[Path]:
+    """The file, and with a WFDB header all that it names and that is there.
+
+    Raises:
+        OSError: The file cannot be read.
+        InvalidFormat: A WFDB header that breaks the format, or names a file elsewhere.
+    """
     header_path = path if path.suffix.lower() == ".hea" else path.with_suffix(".hea")
     if header_path != path and not _names(header_path, path.name):
-        return _read([path], limits)
+        return [path]
     header = parse_header(header_path.read_bytes())
     paths = {header_path} | _named_by(header, path.parent)
     for name, _ in header.segments:
         segment = path.parent / f"{name}.hea"
         if segment.is_file():
             paths |= {segment} | _named_by(parse_header(segment.read_bytes()), path.parent)
-    return _read(sorted(paths), limits)
+    return sorted(paths)
 
 
 def _names(header_path: Path, file_name: str) -> bool:

@@ -1,13 +1,23 @@
 """What is sent, what is said beside it, and how much of it is taken."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import Final, Literal
 
 from serve_app.errors import InvalidFormat, PayloadTooLarge
 
-__all__ = ["DEFAULT_LIMITS", "NO_HINTS", "Files", "Hints", "Limits", "Upload", "base_name"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "NO_HINTS",
+    "Files",
+    "Hints",
+    "Limits",
+    "Upload",
+    "base_name",
+    "joined_sha256",
+]
 
 Files = tuple[tuple[str, bytes], ...]
 
@@ -29,11 +39,7 @@ class Upload:
         """Hex digest of the one file, or over names and contents of several in any order."""
         if len(self.files) == 1:
             return hashlib.sha256(self.files[0][1]).hexdigest()
-        digest = hashlib.sha256()
-        for name, content in sorted(self.files):
-            encoded = name.encode("utf-8", "surrogateescape")
-            digest.update(len(encoded).to_bytes(8) + encoded + hashlib.sha256(content).digest())
-        return digest.hexdigest()
+        return joined_sha256([(name, hashlib.sha256(data).digest()) for name, data in self.files])
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,15 @@ class Limits:
 
 NO_HINTS: Final = Hints()
 DEFAULT_LIMITS: Final = Limits()
+
+
+def joined_sha256(named: Iterable[tuple[str, bytes]]) -> str:
+    """Hex digest over the names and SHA-256 digests of several files, in any order."""
+    digest = hashlib.sha256()
+    for name, of_content in sorted(named):
+        encoded = name.encode("utf-8", "surrogateescape")
+        digest.update(len(encoded).to_bytes(8) + encoded + of_content)
+    return digest.hexdigest()
 
 
 def base_name(name: str) -> str:

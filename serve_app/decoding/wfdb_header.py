@@ -11,9 +11,9 @@ from typing import Final
 
 from serve_app.errors import InvalidFormat
 
-__all__ = ["Header", "SignalLine", "looks_like_header", "parse_header"]
+__all__ = ["MAX_HEADER_BYTES", "Header", "SignalLine", "looks_like_header", "parse_header"]
 
-_MAX_HEADER_BYTES: Final = 1 << 20
+MAX_HEADER_BYTES: Final = 1 << 20
 _MAX_SIGNALS: Final = 256
 _MAX_SEGMENTS: Final = 1000
 _NOMINAL_GAIN: Final = 200.0  # the format's word for "uncalibrated"
@@ -80,7 +80,7 @@ def parse_header(data: bytes) -> Header:
     Raises:
         InvalidFormat: It breaks the format, is absurdly long, or names a file elsewhere.
     """
-    if len(data) > _MAX_HEADER_BYTES:
+    if len(data) > MAX_HEADER_BYTES:
         raise InvalidFormat("The WFDB header is absurdly long.")
     lines = _lines(data)
     fields = lines[0].split(None, 4) if lines else []

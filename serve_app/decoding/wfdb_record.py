@@ -1,19 +1,36 @@
 """WFDB records: a header and the files it names, in one segment or many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from serve_app.decoding.blocks import Blocks, Content, WholeOnly
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.signal_names import is_other_signal
 from serve_app.decoding.units import Unit, electric_unit, to_mv
 from serve_app.decoding.upload import Files, Limits, base_name
-from serve_app.decoding.wfdb_header import Header, SignalLine, looks_like_header, parse_header
-from serve_app.decoding.wfdb_samples import frame_count, read_signals
+from serve_app.decoding.wfdb_header import (
+    MAX_HEADER_BYTES,
+    Header,
+    SignalLine,
+    looks_like_header,
+    parse_header,
+)
+from serve_app.decoding.wfdb_samples import (
+    Contents,
+    can_seek,
+    frame_count,
+    read_signals,
+    read_stretch,
+)
 from serve_app.errors import CorruptedData, InvalidFormat, InvalidSignal
 
-__all__ = ["decode_wfdb", "is_header"]
+__all__ = ["decode_wfdb", "is_header", "open_wfdb"]
+
+_HEAD_BYTES: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -26,11 +43,21 @@ class _Layout:
     units: frozenset[Unit]
 
 
-def is_header(name: str, content: bytes) -> bool:
+@dataclass(frozen=True)
+class _Part:
+    """A segment that has some of the record's leads, and its place in the record."""
+
+    header: Header
+    layout: _Layout
+    start_frame: int
+    frames: int
+
+
+def is_header(name: str, content: Content) -> bool:
     """Whether a file is a header, by its name or, without one, by its content."""
     if name:
         return name.lower().endswith(".hea")
-    return looks_like_header(content)
+    return looks_like_header(bytes(content[:_HEAD_BYTES]))
 
 
 def decode_wfdb(files: Files, limits: Limits) -> Decoded:
@@ -45,22 +72,102 @@ def decode_wfdb(files: Files, limits: Limits) -> Decoded:
         InvalidSignal: No ECG among the signals.
         PayloadTooLarge: More samples than `limits` allow.
     """
-    named = _by_base_name(files)
-    headers = {n: parse_header(content) for n, content in named.items() if is_header(n, content)}
-    signal_files = {n: content for n, content in named.items() if n not in headers}
-    record, segments = _choose_record(list(headers.items()))
+    record, segments, signal_files = _record_of(files)
     if record.segments:
         return _read_segments(record, segments, signal_files, limits)
-    if "" in signal_files and len({signal.file for signal in record.signals}) == 1:
-        # A lone file that came without a name can only be the one that is asked for.
-        signal_files.setdefault(record.signals[0].file, signal_files[""])
     layout = _layout(record)
     signal = _read_segment(record, layout, signal_files, limits)
     return _decoded(signal, record, layout)
 
 
-def _by_base_name(files: Files) -> dict[str, bytes]:
-    named: dict[str, bytes] = {}
+def open_wfdb(files: Sequence[tuple[str, Content]], limits: Limits) -> Blocks:
+    """Open the one record that the files make, to be read a stretch at a time.
+
+    Raises:
+        WholeOnly: Compressed or differenced samples, skewed signals, or leads of several rates.
+        EcgServeError: As `decode_wfdb`.
+    """
+    record, headers, signal_files = _record_of(files)
+    first = next((name for name, _ in record.segments if name != "~"), "~")
+    layout = _layout(_segment_header(first, headers) if record.segments else record)
+    parts = (
+        _parts(record, layout, headers, signal_files)
+        if record.segments
+        else [_Part(record, layout, 0, frame_count(record, signal_files))]
+    )
+    if not all(can_seek(part.header, part.layout.indices) for part in parts):
+        raise WholeOnly
+    frames = sum(length for _, length in record.segments) or parts[0].frames
+    limits.check_samples(frames * layout.per_frame * len(layout.leads))
+
+    def read(start: int, stop: int) -> npt.NDArray[np.float32]:
+        signal = np.full((len(layout.leads), stop - start), np.nan, np.float32)
+        for part in parts:
+            _fill(signal, start, part, layout, signal_files)
+        return signal
+
+    fs_hz = None if record.fs_hz is None else record.fs_hz * layout.per_frame
+    return Blocks(read, frames * layout.per_frame, fs_hz, layout.leads, layout.units, "wfdb")
+
+
+def _record_of(
+    files: Sequence[tuple[str, Content]],
+) -> tuple[Header, dict[str, Header], dict[str, Content]]:
+    """The record, all headers by their record's name, and the signal files."""
+    named = _by_base_name(files)
+    headers = {
+        name: parse_header(bytes(content[: MAX_HEADER_BYTES + 1]))
+        for name, content in named.items()
+        if is_header(name, content)
+    }
+    signal_files = {n: content for n, content in named.items() if n not in headers}
+    record, by_name = _choose_record(list(headers.items()))
+    if "" in signal_files and len({signal.file for signal in record.signals}) == 1:
+        # A lone file that came without a name can only be the one that is asked for.
+        signal_files.setdefault(record.signals[0].file, signal_files[""])
+    return record, by_name, signal_files
+
+
+def _parts(
+    record: Header, layout: _Layout, headers: dict[str, Header], files: Contents
+) -> list[_Part]:
+    """The segments that have some of the leads; the rest of the record is a gap."""
+    parts, start = [], 0
+    for name, length in record.segments:
+        if name != "~" and length > 0:
+            header = _segment_header(name, headers)
+            own = _layout_of_segment(header, layout)
+            if own is not None:
+                if own.per_frame != layout.per_frame or frame_count(header, files) != length:
+                    raise _unlike_told()
+                parts.append(_Part(header, own, start, length))
+        start += length
+    return parts
+
+
+def _fill(
+    signal: npt.NDArray[np.float32], start: int, part: _Part, whole: _Layout, files: Contents
+) -> None:
+    """Fill in what a part has of the stretch of the record that begins at sample `start`."""
+    per_frame = whole.per_frame
+    first = max(start - part.start_frame * per_frame, 0)
+    last = min(start + signal.shape[1], (part.start_frame + part.frames) * per_frame)
+    last -= part.start_frame * per_frame
+    if first >= last:
+        return
+    frames = range(first // per_frame, -(-last // per_frame))
+    values = read_stretch(part.header, files, part.layout.indices, frames)
+    inside = slice(first - frames.start * per_frame, last - frames.start * per_frame)
+    to = part.start_frame * per_frame + first - start
+    for lead, index, samples in zip(part.layout.leads, part.layout.indices, values, strict=True):
+        if lead in whole.leads:
+            unit = electric_unit(part.header.signals[index].units) or "mV"
+            row = whole.leads.index(lead)
+            signal[row, to : to + last - first] = to_mv(samples[inside], unit)
+
+
+def _by_base_name(files: Sequence[tuple[str, Content]]) -> dict[str, Content]:
+    named: dict[str, Content] = {}
     for name, content in files:
         base = base_name(name)
         if not base and is_header(base, content):
@@ -127,7 +234,7 @@ def _decoded(signal: npt.NDArray[np.float32], record: Header, layout: _Layout) -
 
 
 def _read_segment(
-    header: Header, layout: _Layout, files: dict[str, bytes], limits: Limits
+    header: Header, layout: _Layout, files: Contents, limits: Limits
 ) -> npt.NDArray[np.float32]:
     """``(leads, samples)`` in millivolts."""
     frames = frame_count(header, files)
@@ -140,7 +247,7 @@ def _read_segment(
 
 
 def _read_segments(
-    record: Header, headers: dict[str, Header], files: dict[str, bytes], limits: Limits
+    record: Header, headers: dict[str, Header], files: Contents, limits: Limits
 ) -> Decoded:
     """Segments one after the other, each lead in its row, whether all segments have it or not."""
     first = next((name for name, _ in record.segments if name != "~"), "~")
@@ -177,10 +284,14 @@ def _paste(
 ) -> None:
     start, length = (frames * whole.per_frame for frames in place)
     if part.per_frame != whole.per_frame or read.shape[1] != length:
-        raise CorruptedData("A segment of the WFDB record has another rate or length than told.")
+        raise _unlike_told()
     for row, lead in enumerate(part.leads):
         if lead in whole.leads:
             signal[whole.leads.index(lead), start : start + length] = read[row]
+
+
+def _unlike_told() -> CorruptedData:
+    return CorruptedData("A segment of the WFDB record has another rate or length than told.")
 
 
 def _segment_header(name: str, headers: dict[str, Header]) -> Header:

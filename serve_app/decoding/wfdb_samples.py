@@ -7,6 +7,7 @@ to the same bits; it reads the rest (first differences, 310, 311, FLAC, skewed s
 import math
 import tempfile
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from serve_app.decoding.blocks import Content
 from serve_app.decoding.upload import Limits
 from serve_app.decoding.wfdb_header import Header, SignalLine
 from serve_app.errors import CorruptedData, InvalidFormat, ResourceExhausted
 
-__all__ = ["frame_count", "read_signals"]
+__all__ = ["Contents", "can_seek", "frame_count", "read_signals", "read_stretch"]
 
 # Bytes a sample, and the stored value that stands for a missing one.
 _FORMATS: Final[dict[str, tuple[float, int]]] = {
@@ -33,9 +35,10 @@ _FORMATS: Final[dict[str, tuple[float, int]]] = {
 _BY_LIBRARY: Final = {"8": 1.0, "310": 4 / 3, "311": 4 / 3}
 _FLAC: Final = ("508", "516", "524")
 Values = npt.NDArray[np.float64]
+Contents = Mapping[str, Content]
 
 
-def frame_count(header: Header, files: dict[str, bytes]) -> int:
+def frame_count(header: Header, files: Contents) -> int:
     """Frames in the record, checked against the sizes of its signal files.
 
     Raises:
@@ -56,7 +59,7 @@ def frame_count(header: Header, files: dict[str, bytes]) -> int:
 
 
 def read_signals(
-    header: Header, files: dict[str, bytes], wanted: list[int], frames: int, limits: Limits
+    header: Header, files: Contents, wanted: list[int], frames: int, limits: Limits
 ) -> list[Values]:
     """The wanted signals in their own units, ``frames * per_frame`` samples each.
 
@@ -67,11 +70,20 @@ def read_signals(
         CorruptedData: A signal file that cannot be read.
     """
     limits.check_samples(frames * sum(signal.per_frame for signal in header.signals))
-    chosen = [header.signals[i] for i in wanted]
-    same_rate = len({signal.per_frame for signal in chosen}) == 1
-    if same_rate and all(s.format in _FORMATS and s.skew == 0 for s in header.signals):
-        return _read_directly(header, files, wanted, frames)
+    if can_seek(header, wanted):
+        return read_stretch(header, files, wanted, range(frames))
+    same_rate = _are_of_one_rate(header, wanted)
     return _read_by_library(header, files, wanted, frames, expanded=same_rate)
+
+
+def can_seek(header: Header, wanted: list[int]) -> bool:
+    """Whether any stretch of the wanted signals can be read by itself."""
+    plain = all(s.format in _FORMATS and s.skew == 0 for s in header.signals)
+    return plain and _are_of_one_rate(header, wanted)
+
+
+def _are_of_one_rate(header: Header, wanted: list[int]) -> bool:
+    return len({header.signals[i].per_frame for i in wanted}) == 1
 
 
 def _by_file(header: Header) -> dict[str, list[SignalLine]]:
@@ -81,7 +93,7 @@ def _by_file(header: Header) -> dict[str, list[SignalLine]]:
     return groups
 
 
-def _content(name: str, files: dict[str, bytes]) -> bytes:
+def _content(name: str, files: Contents) -> Content:
     content = files.get(name)
     if content is None:
         raise CorruptedData(
@@ -91,7 +103,7 @@ def _content(name: str, files: dict[str, bytes]) -> bytes:
     return content
 
 
-def _frames_held(signals: list[SignalLine], content: bytes) -> int:
+def _frames_held(signals: list[SignalLine], content: Content) -> int:
     per_frame = sum(signal.per_frame for signal in signals)
     format_, offset = signals[0].format, signals[0].offset
     if format_ in _FLAC:
@@ -107,15 +119,15 @@ def _frames_held(signals: list[SignalLine], content: bytes) -> int:
     return int((len(content) - offset) / size + 1e-6) // per_frame
 
 
-def _read_directly(
-    header: Header, files: dict[str, bytes], wanted: list[int], frames: int
-) -> list[Values]:
+def read_stretch(header: Header, files: Contents, wanted: list[int], frames: range) -> list[Values]:
+    """Some frames of the wanted signals in their own units, where `can_seek` allows it."""
     read: dict[int, Values] = {}
     for name, signals in _by_file(header).items():
         per_frame = [signal.per_frame for signal in signals]
         format_, offset = signals[0].format, signals[0].offset
-        stored = _unpack(format_, _content(name, files), offset, frames * sum(per_frame))
-        by_frame = stored.reshape(frames, sum(per_frame))
+        stretch = range(frames.start * sum(per_frame), frames.stop * sum(per_frame))
+        stored = _unpack_stretch(format_, _content(name, files), offset, stretch)
+        by_frame = stored.reshape(len(frames), sum(per_frame))
         starts = np.cumsum([0, *per_frame])
         indices = [i for i, signal in enumerate(header.signals) if signal.file == name]
         for k, index in enumerate(indices):
@@ -127,7 +139,16 @@ def _read_directly(
     return [read[index] for index in wanted]
 
 
-def _unpack(format_: str, content: bytes, offset: int, count: int) -> npt.NDArray[Any]:
+def _unpack_stretch(
+    format_: str, content: Content, offset: int, stretch: range
+) -> npt.NDArray[Any]:
+    # Samples of 12 bits come in pairs: an odd one is reached by way of its neighbour.
+    before = stretch.start % 2 if format_ == "212" else 0
+    start = offset + int((stretch.start - before) * _FORMATS[format_][0])
+    return _unpack(format_, content, start, before + len(stretch))[before:]
+
+
+def _unpack(format_: str, content: Content, offset: int, count: int) -> npt.NDArray[Any]:
     if format_ in {"16", "61", "32"}:
         dtype = {"16": "<i2", "61": ">i2", "32": "<i4"}[format_]
         return np.frombuffer(content, dtype, count, offset)
@@ -165,7 +186,7 @@ def _wfdb() -> Any:
 
 
 def _read_by_library(
-    header: Header, files: dict[str, bytes], wanted: list[int], frames: int, *, expanded: bool
+    header: Header, files: Contents, wanted: list[int], frames: int, *, expanded: bool
 ) -> list[Values]:
     _check_skew(header, frames)
     wfdb = _wfdb()

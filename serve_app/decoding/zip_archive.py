@@ -1,17 +1,26 @@
 """Zip archives, unpacked in memory and never further than the limits."""
 
 import contextlib
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Final
+from typing import IO, Final
 
 from serve_app.decoding.upload import Files, Limits, base_name
-from serve_app.errors import CorruptedData, EcgServeError, InvalidFormat, PayloadTooLarge
+from serve_app.errors import (
+    CorruptedData,
+    EcgServeError,
+    InvalidFormat,
+    PayloadTooLarge,
+    ResourceExhausted,
+)
 
-__all__ = ["ZippedFiles", "looks_like_zip", "unzip"]
+__all__ = ["ZippedFiles", "looks_like_zip", "unzip", "unzip_to_disk"]
 
 _ENTRY: Final = b"PK\x01\x02"
 _ENCRYPTED: Final = 0x1
@@ -137,3 +146,34 @@ def _read(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], limits: Limi
             )
         files.append((base_name(entry.filename), content))
     return tuple(files)
+
+
+def unzip_to_disk(
+    archive_file: IO[bytes], limits: Limits, stack: ExitStack
+) -> list[tuple[str, IO[bytes]]]:
+    """The archive's files, each in a private file that is gone when the stack closes it.
+
+    Raises:
+        EcgServeError: As `unzip`.
+        ResourceExhausted: The disk is full.
+    """
+    with zipfile.ZipFile(archive_file) as archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        for entry in entries:
+            _check(entry)
+        entries = [entry for entry in entries if not _is_clutter(entry.filename)]
+        # What is unpacked is held to the size that is declared here: zipfile reads no further.
+        limits.check_files([entry.file_size for entry in entries])
+        return [(base_name(entry.filename), _to_disk(archive, entry, stack)) for entry in entries]
+
+
+def _to_disk(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, stack: ExitStack) -> IO[bytes]:
+    file = stack.enter_context(tempfile.TemporaryFile(prefix="ecg-"))  # noqa: SIM115
+    try:
+        with archive.open(entry) as stream:
+            shutil.copyfileobj(stream, file, 1 << 20)
+    except zipfile.BadZipFile:
+        raise
+    except OSError:
+        raise ResourceExhausted("No room on disk to unpack the recording.") from None
+    return file
