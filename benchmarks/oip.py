@@ -37,8 +37,8 @@ WITH_BODY = "POST of binary 12x5000, refused"
 BOTH_HOPS = "GET /v2/models/tiny (the hops alone)"
 MODEL = "the model alone, 2 segments"
 OUTPUTS = [{"name": "probabilities"}]
-# CPU beside the model's own work: of binary above the empty hop, of JSON with the hop.
-BINARY_LIMIT_MS, JSON_LIMIT_MS = 1.5, 5.0
+# CPU above the hops and the model.
+BINARY_LIMIT_MS = 1.5
 
 Ask = Callable[[], np.ndarray]
 
@@ -262,21 +262,19 @@ def check_and_warm(found: dict[str, Ask]) -> None:
 def main() -> None:
     print_header("Open Inference Protocol, one client, a tiny model", ["tritonclient"])
     parsing_alone()
-    over = []
+    above: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = write_tiny(Path(folder))
         for profile in ("mono", "graph"):
             cpu_ms = measure(profile, path)
             hops_ms = cpu_ms[WITH_BODY] + cpu_ms[BOTH_HOPS] - cpu_ms[HOP]
-            above_ms = np.median(cpu_ms["binary 12x5000"] - cpu_ms[MODEL] - hops_ms)
+            above[profile] = np.median(cpu_ms["binary 12x5000"] - cpu_ms[MODEL] - hops_ms)
             json_ms = np.median(cpu_ms["JSON 12x5000"] - cpu_ms[MODEL])
             print(
-                f"{profile}: without the model binary 12x5000 is {above_ms:.2f} CPU-ms above its "
-                f"hops, JSON 12x5000 {json_ms:.2f} CPU-ms in all"
+                f"{profile}: without the model binary 12x5000 is {above[profile]:.2f} CPU-ms above "
+                f"its hops, JSON 12x5000 {json_ms:.2f} CPU-ms in all"
             )
-            if profile == "mono" and (above_ms > BINARY_LIMIT_MS or json_ms > JSON_LIMIT_MS):
-                over.append(profile)
-    assert not over, f"over the limit: {over}"
+    assert above["mono"] <= BINARY_LIMIT_MS, f"over {BINARY_LIMIT_MS} CPU-ms"
 
 
 if __name__ == "__main__":
