@@ -121,7 +121,8 @@ class LeadQualityInfo(_Frozen):
     issues: list[str]
     snr_db: Measured = Field(
         default=None,
-        description="Signal-to-noise ratio: beats against what does not repeat from beat to beat.",
+        description="Signal-to-noise ratio: beats against what does not repeat from beat to beat. "
+        "Null with fewer than three beats, and in the windows of a day-long recording.",
     )
 
 

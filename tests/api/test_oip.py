@@ -353,7 +353,7 @@ def test_while_the_model_is_not_there(sinus_mv, when_model_fails, ready):
 
 def test_the_example_of_the_description_works(client):
     described = client.get("/openapi.json").json()["paths"]["/v2/models/{name}/infer"]["post"]
-    (example,) = described["requestBody"]["content"]["application/json"]["examples"].values()
-    answer = client.post(INFER, json=example["value"])
+    example = described["requestBody"]["content"]["application/json"]["example"]
+    answer = client.post(INFER, json=example)
     assert answer.status_code == 200, answer.text
     assert answer.json()["outputs"][0]["shape"] == [1, 17]
