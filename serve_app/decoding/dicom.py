@@ -6,7 +6,6 @@ Only the waveform and the object's class are read; a patient's attributes are sk
 import re
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from serve_app.decoding.blocks import Blocks, Content, WholeOnly
 from serve_app.decoding.decoded import Decoded
 from serve_app.decoding.dicom_deflated import DEFLATED, inflated
+from serve_app.decoding.dicom_pieces import MOST_PIECES, Pieces, too_many_pieces
 from serve_app.decoding.lead_numbers import LEAD_NAMES
 from serve_app.decoding.units import Unit, electric_unit, to_mv
 from serve_app.decoding.upload import Hints, Limits
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["decode_dicom", "looks_like_dicom", "open_dicom"]
 
 _WAVEFORM_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9."
-_MAX_PIECES: Final = 50_000
 _HEAD_BYTES: Final = 1 << 16
 _NEAR_THE_END: Final = 0.9
 _DTYPES: Final = {
@@ -52,19 +51,6 @@ class _Channel:
     unit: Unit
     sensitivity: float
     baseline: float
-
-
-class _Stream(BytesIO):
-    """Bytes that can be read in so many pieces only: pydicom makes an object of each element."""
-
-    pieces = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """The next `size` bytes."""
-        self.pieces += 1
-        if self.pieces > _MAX_PIECES:
-            raise InvalidFormat("The DICOM file has far more elements than a recording.")
-        return super().read(size)
 
 
 def looks_like_dicom(data: bytes) -> bool:
@@ -132,7 +118,7 @@ def _read(data: "bytes | _Elsewhere") -> "tuple[Dataset, list[Dataset]]":
 
 
 def _items(dataset: "Dataset", keyword: str) -> "list[Dataset]":
-    """The items of a sequence, if it is there, read within the bounds of `_Stream`."""
+    """The items of a sequence, if it is there, read within the bounds of `Pieces`."""
     if keyword not in dataset:
         return []
     element: Any = dataset.get_item(keyword)
@@ -315,8 +301,8 @@ class _View:
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._pieces += 1
-        if self._pieces > _MAX_PIECES or size is None or size < 0:
-            raise InvalidFormat("The DICOM file has far more elements than a recording.")
+        if self._pieces > MOST_PIECES or size is None or size < 0:
+            raise too_many_pieces()
         start = self._whole.start + self._place
         size = max(0, min(size, self._whole.size - self._place))
         self._place += size
@@ -325,5 +311,5 @@ class _View:
         return bytes(self._whole.content[start : start + size])
 
 
-def _stream(content: bytes) -> _Stream | _View:
-    return _View(content) if isinstance(content, _Elsewhere) else _Stream(content)
+def _stream(content: bytes) -> Pieces | _View:
+    return _View(content) if isinstance(content, _Elsewhere) else Pieces(content)

@@ -7,12 +7,12 @@ beside the object they are about. They go into DICOM objects alone, never into a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, Final
 
 from serve_app.decoding.dicom_deflated import inflated
+from serve_app.decoding.dicom_pieces import Pieces
 from serve_app.decoding.upload import DEFAULT_LIMITS, Limits
-from serve_app.errors import CorruptedData, EcgServeError, InvalidFormat
+from serve_app.errors import CorruptedData, EcgServeError
 
 __all__ = ["FILING_KEYWORDS", "DicomHeader", "read_header"]
 
@@ -25,7 +25,6 @@ _UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 _READ: Final = (*_UIDS, *FILING_KEYWORDS)
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _LAST_GROUP: Final = 0x0020
-_MAX_PIECES: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,6 @@ class DicomHeader:
     def study_instance_uid(self) -> str:
         """Of its study."""
         return self.filing.get("StudyInstanceUID", "")
-
-
-class _Bounded(BytesIO):
-    """Bytes that can be read in so many pieces only: pydicom makes an object of each element."""
-
-    pieces = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.pieces += 1
-        if self.pieces > _MAX_PIECES:
-            raise InvalidFormat("The DICOM file has far more elements than a recording.")
-        return super().read(size)
 
 
 def read_header(data: bytes, limits: Limits = DEFAULT_LIMITS) -> DicomHeader:
@@ -89,7 +76,7 @@ def _read(data: bytes) -> Any:
     # Its warnings quote the values of elements.
     config.settings.reading_validation_mode = config.IGNORE
     dataset = read_partial(
-        _Bounded(data),
+        Pieces(data),
         stop_when=lambda tag, _vr, _length: tag.group > _LAST_GROUP,
         force=True,
         specific_tags=[Tag(word) for word in (*_READ, "SpecificCharacterSet")],
