@@ -32,6 +32,7 @@ CALLS = {
     "normal_intervals": "ecg.normal_intervals(rr)",
     "find_anomalies": "ecg.find_anomalies(np.cumsum(rr) / 1000.0, 300.0)",
     "quality_indices": "ecg.quality_indices(x, 500)",
+    "snr_db": "ecg.snr_db(x, 500, [300, 600, 900, 1200])",
     "check_lead_reversal": "ecg.check_lead_reversal(twelve, 500, names)",
     "stream": "stream = ecg.StreamingAnalyzer(500); stream.push(x[:500]); stream.flush()",
     "panic": "refused(lambda: native._panic_for_test('boom'))",
