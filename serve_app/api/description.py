@@ -115,6 +115,6 @@ def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _drop_validation_error(operation: dict[str, Any]) -> None:
-    content = operation["responses"].get("422", {}).get("content", {})
-    if "application/json" in content:
+    told = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
+    if told.get("schema", {}).get("$ref", "").endswith("/HTTPValidationError"):
         del operation["responses"]["422"]

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 
 from serve_app.api.bodies import read_body
 from serve_app.api.declarations import BINARY, JSON, PRIVATE, PROBLEMS, Services, ServicesOf
@@ -17,7 +17,7 @@ from serve_app.api.oip_inference import infer, limits_of
 from serve_app.api.oip_messages import HEADER_LENGTH, Message, parse_message, write_message
 from serve_app.api.oip_models import EXTENSIONS, SERVER, ServedModel, find_model, served_models
 from serve_app.api.problems import problem_response
-from serve_app.errors import EcgServeError, ModelNotFound, RequestError
+from serve_app.errors import EcgServeError, RequestError
 
 __all__ = ["oip_router"]
 
@@ -56,6 +56,24 @@ _ASKED: Final[dict[int | str, dict[str, Any]]] = {
 oip_router = APIRouter(route_class=_Route, tags=["Open Inference Protocol"])
 
 Name = Annotated[str, Path(description="NAME or NAME@REVISION.", examples=["demo"])]
+
+
+class _ModelName(Convertor[str]):
+    """Names have slashes: all that is behind /v2/models/, but for another method's path."""
+
+    regex = r"(?!.*/infer$).+"
+
+    def convert(self, value: str) -> str:
+        """As it stands."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it stands."""
+        return value
+
+
+register_url_convertor("model_name", _ModelName())
+_METADATA: Final = "/v2/models/{name:model_name}"
 _MODEL: Final = "/v2/models/{name:path}"
 _VERSION: Final = "/v2/models/{name:path}/versions/{version}"
 
@@ -137,15 +155,38 @@ async def model_ready(services: ServicesOf, name: Name, version: str = "") -> di
     return {"name": model.name, "ready": True}
 
 
+# What is optional may be null: clients write their unset members so.
+_GIVEN: Final = {"type": ["object", "null"]}
+_TEXT: Final = {"type": ["string", "null"]}
 _TENSOR: Final = {
     "type": "object",
     "required": ["name", "shape", "datatype"],
+    "additionalProperties": False,
     "properties": {
         "name": {"type": "string"},
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         "datatype": {"enum": ["FP16", "FP32", "FP64", "INT16", "INT32", "BYTES"]},
-        "parameters": {"type": "object"},
-        "data": {"type": "array"},
+        "parameters": _GIVEN,
+        "data": {"type": ["array", "null"]},
+    },
+}
+_WANTED: Final = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {"name": {"type": "string"}, "parameters": _GIVEN},
+}
+_REQUEST: Final = {
+    "type": "object",
+    "required": ["inputs"],
+    "additionalProperties": False,
+    "properties": {
+        "id": _TEXT,
+        "model_name": _TEXT,
+        "model_version": _TEXT,
+        "parameters": _GIVEN,
+        "inputs": {"type": "array", "items": _TENSOR},
+        "outputs": {"type": ["array", "null"], "items": _WANTED},
     },
 }
 _BODY: Final = {
@@ -153,16 +194,7 @@ _BODY: Final = {
         "required": True,
         "content": {
             JSON: {
-                "schema": {
-                    "type": "object",
-                    "required": ["inputs"],
-                    "properties": {
-                        "id": {"type": "string"},
-                        "parameters": {"type": "object"},
-                        "inputs": {"type": "array", "items": _TENSOR},
-                        "outputs": {"type": "array", "items": {"type": "object"}},
-                    },
-                },
+                "schema": _REQUEST,
                 "example": {
                     "inputs": [
                         {
@@ -197,17 +229,11 @@ async def ask(request: Request, services: ServicesOf, name: Name, version: str =
     return _response(content, length, request.headers)
 
 
-@oip_router.get(_MODEL, summary="Metadata of a model", responses=_ASKED)
+@oip_router.get(_METADATA, summary="Metadata of a model", responses=_ASKED)
 @oip_router.get(_VERSION, summary="Metadata of a version", responses=_ASKED)
 async def metadata(services: ServicesOf, name: Name, version: str = "") -> dict[str, Any]:
     """Inputs and outputs: names, datatypes and shapes."""
-    try:
-        return (await find_model(services.pipeline, name, version)).metadata()
-    except ModelNotFound:
-        # Names have slashes, so that this path matches those of other methods too.
-        if name.endswith("/infer"):
-            raise HTTPException(405, headers={"Allow": "POST"}) from None
-        raise
+    return (await find_model(services.pipeline, name, version)).metadata()
 
 
 def _indexed(model: ServedModel) -> dict[str, str]:
