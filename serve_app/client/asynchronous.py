@@ -1,6 +1,6 @@
 """The client for asynchronous code."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
@@ -109,7 +109,7 @@ class AsyncClient:
 
     async def follow(
         self, what: Literal["predict", "analyze"], sent: Sent, **query: Unpack[calls.FollowQuery]
-    ) -> AsyncIterator[AnyLine]:
+    ) -> AsyncGenerator[AnyLine, None]:
         """A recording of any length: what is read, each window as soon as it is there, the summary.
 
         Files are sent as they are read, and are never in memory as a whole. It is tried again only

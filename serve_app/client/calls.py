@@ -80,7 +80,7 @@ class PredictQuery(ModelQuery, total=False):
 class FollowQuery(ModelQuery, total=False):
     """How long a window is, seconds: a multiple of 5."""
 
-    window_s: float
+    window_s: float | None
 
 
 class ExplainQuery(ModelQuery, total=False):

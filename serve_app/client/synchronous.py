@@ -1,6 +1,6 @@
 """The client for plain code."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
@@ -98,7 +98,7 @@ class Client:
 
     def follow(
         self, what: Literal["predict", "analyze"], sent: Sent, **query: Unpack[calls.FollowQuery]
-    ) -> Iterator[AnyLine]:
+    ) -> Generator[AnyLine, None, None]:
         """A recording of any length: what is read, each window as soon as it is there, the summary.
 
         Files are sent as they are read, and are never in memory as a whole. It is tried again only
