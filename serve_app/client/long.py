@@ -71,9 +71,7 @@ def read_line(text: str) -> AnyLine:
 
 def cut_short(last: AnyLine | None, error: httpx2.TransportError | None = None) -> Unavailable:
     """The error for an answer that ends without its summary."""
-    reached = (
-        f"after {last.end_s:g} s of the recording" if isinstance(last, WindowLine) else "early"
-    )
+    reached = f"at {last.end_s:g} s" if isinstance(last, WindowLine) else "before its windows"
     why = f" ({type(error).__name__})" if error else ""
     return Unavailable(
         f"The server's answer ends {reached}, without a summary{why}.",
