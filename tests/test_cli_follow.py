@@ -226,10 +226,10 @@ def test_it_is_ended_from_the_keyboard(record_100):
     assert {line["type"] for line in lines} == {"recording", "window"}
 
 
-def test_a_reader_that_goes_away(data_dir):
-    path = data_dir / "formats/ishne/ECG_P28.01.ecg"
+def test_a_reader_that_goes_away(record_100):
+    call = ("follow", record_100, "--analyze", "--json")
     done = subprocess.run(
-        ["bash", "-c", '"$@" | head -1', "bash", *PROGRAM, "follow", path, "--json"],
+        ["bash", "-c", '"$@" | head -1', "bash", *PROGRAM, *call],
         capture_output=True,
         text=True,
         timeout=60,
@@ -261,4 +261,4 @@ def test_memory_does_not_grow_with_the_recording(tmp_path, minute_mv):
         assert done.returncode == 0, done.stderr
         most_kb.append(int(done.stderr))
     assert path.stat().st_size > 80 << 20
-    assert most_kb[1] - most_kb[0] < 16 << 10
+    assert most_kb[1] - most_kb[0] < 32 << 10
