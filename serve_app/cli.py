@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -153,6 +154,8 @@ def analyze(
 
 def main() -> None:
     """Entry point of `ecg-serve`; usage errors exit with 2."""
+    # People are told how it ends, not of each try.
+    logging.getLogger("stamina").addHandler(logging.NullHandler())
     app()
 
 

@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import sys
-import tempfile
 
 import ecg_processor_py as core
 import numpy as np
@@ -20,6 +19,7 @@ from serve_app.decoding import decode_path
 from serve_app.settings import load_settings
 from tests.live_app import live
 
+pytestmark = pytest.mark.usefixtures("nothing_stays_on_disk")
 PROGRAM = (sys.executable, "-c", "from serve_app.cli import main; main()")
 
 
@@ -29,14 +29,6 @@ def run(*arguments, command="follow"):
 
 def lines_of(done):
     return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_on_disk(monkeypatch, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("spool")
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield
-    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +135,11 @@ def test_leads_are_missing(url, record_100):
 
 
 def test_nobody_there(record_100):
-    done = run(record_100, "--server", "http://127.0.0.1:1")
-    assert done.exit_code == 1
-    assert "cannot be reached" in done.stderr
+    call = [*PROGRAM, "follow", str(record_100), "--server", "http://127.0.0.1:1"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    (told,) = done.stderr.splitlines()
+    assert "cannot be reached" in told
 
 
 @pytest.mark.parametrize(
@@ -219,8 +213,8 @@ def test_it_is_ended_from_the_keyboard(record_100):
     )
     first = [program.stdout.readline() for _ in range(3)]
     program.send_signal(signal.SIGINT)
-    rest, told = program.communicate(timeout=30)
-    assert program.returncode == 130
+    rest, told = program.stdout.read(), program.stderr.read()
+    assert program.wait(timeout=30) == 130
     assert "Traceback" not in told
     lines = [json.loads(line) for line in [*first, *rest.splitlines()]]
     assert {line["type"] for line in lines} == {"recording", "window"}

@@ -9,11 +9,11 @@ import httpx2
 
 from serve_app.client import calls
 from serve_app.client.calls import BatchItem, Call, Sent
-from serve_app.client.long import ReadInThread, cut_short, long_call, read_line
+from serve_app.client.long import ReadInThread, cut_short, long_call, read_first, read_line
 from serve_app.client.retries import DEFAULT_RETRIES, Retries
 from serve_app.explanations import Explanation
 from serve_app.results import Embedding, ModelCard, Result
-from serve_app.streaming.lines import AnyLine, SummaryLine
+from serve_app.streaming.lines import AnyLine, RecordingLine, SummaryLine
 
 if TYPE_CHECKING:
     from serve_app.client.live import Stream
@@ -120,8 +120,9 @@ class AsyncClient:
             Unavailable: Also where the answer ends without its summary.
         """
         with long_call(what, sent, query) as call:
-            response, lines, last = await self._first_line(call)
+            response, lines, first = await self._first_line(call)
             async with aclosing(response):
+                last: AnyLine = first
                 yield last
                 try:
                     async for text in lines:
@@ -191,7 +192,7 @@ class AsyncClient:
 
     async def _first_line(
         self, call: Call[Any]
-    ) -> tuple[httpx2.Response, AsyncIterator[str], AnyLine]:
+    ) -> tuple[httpx2.Response, AsyncIterator[str], RecordingLine]:
         """The answer, what is left of its lines, and the first of them."""
         request = self._http.build_request(call.method, call.path, **call.options)
         if isinstance(request.stream, httpx2.SyncByteStream):
@@ -203,7 +204,7 @@ class AsyncClient:
                         response = await self._begin(request)
                         failing.push_async_callback(response.aclose)
                         lines = response.aiter_lines()
-                        first = read_line(await anext(lines, ""))
+                        first = read_first(await anext(lines, ""))
                         failing.pop_all()
         except httpx2.TransportError as error:
             raise calls.unreachable(error) from error

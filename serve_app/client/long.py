@@ -16,7 +16,7 @@ from serve_app.errors import NotFound, Unavailable
 from serve_app.streaming.events import ErrorEvent
 from serve_app.streaming.lines import AnyLine, RecordingLine, SummaryLine, WindowLine
 
-__all__ = ["ReadInThread", "cut_short", "long_call", "read_line"]
+__all__ = ["ReadInThread", "cut_short", "long_call", "read_first", "read_line"]
 
 _NDJSON: Final = "application/x-ndjson"
 _PIECE: Final = 1 << 18
@@ -58,14 +58,17 @@ def read_line(text: str) -> AnyLine:
     try:
         line = _LINES.validate_json(text)
     except ValidationError:
-        raise ServerProblem(
-            {
-                "detail": "The server's answer cannot be read as the lines of a recording.",
-                "hint": "Is it an ECG-FM Serve of this version?",
-            }
-        ) from None
+        raise _unreadable() from None
     if isinstance(line, ErrorEvent):
         raise ServerProblem(line.model_dump())
+    return line
+
+
+def read_first(text: str) -> RecordingLine:
+    """The line that every answer begins with; raises as `read_line`."""
+    line = read_line(text)
+    if not isinstance(line, RecordingLine):
+        raise _unreadable()
     return line
 
 
@@ -76,6 +79,15 @@ def cut_short(last: AnyLine | None, error: httpx2.TransportError | None = None) 
     return Unavailable(
         f"The server's answer ends {reached}, without a summary{why}.",
         hint="Ask again: the server, or something on the way to it, went away.",
+    )
+
+
+def _unreadable() -> ServerProblem:
+    return ServerProblem(
+        {
+            "detail": "The server's answer cannot be read as the lines of a recording.",
+            "hint": "Is it an ECG-FM Serve of this version?",
+        }
     )
 
 

@@ -9,11 +9,11 @@ import httpx2
 
 from serve_app.client import calls
 from serve_app.client.calls import BatchItem, Call, Sent
-from serve_app.client.long import cut_short, long_call, read_line
+from serve_app.client.long import cut_short, long_call, read_first, read_line
 from serve_app.client.retries import DEFAULT_RETRIES, Retries
 from serve_app.explanations import Explanation
 from serve_app.results import Embedding, ModelCard, Result
-from serve_app.streaming.lines import AnyLine, SummaryLine
+from serve_app.streaming.lines import AnyLine, RecordingLine, SummaryLine
 
 __all__ = ["Client"]
 
@@ -109,8 +109,9 @@ class Client:
             Unavailable: Also where the answer ends without its summary.
         """
         with long_call(what, sent, query) as call:
-            response, lines, last = self._first_line(call)
+            response, lines, first = self._first_line(call)
             with closing(response):
+                last: AnyLine = first
                 yield last
                 try:
                     for text in lines:
@@ -158,7 +159,7 @@ class Client:
             raise calls.unreachable(error) from error
         return response
 
-    def _first_line(self, call: Call[Any]) -> tuple[httpx2.Response, Iterator[str], AnyLine]:
+    def _first_line(self, call: Call[Any]) -> tuple[httpx2.Response, Iterator[str], RecordingLine]:
         """The answer, what is left of its lines, and the first of them."""
         request = self._http.build_request(call.method, call.path, **call.options)
         try:
@@ -166,7 +167,7 @@ class Client:
                 with attempt, ExitStack() as failing:
                     response = failing.enter_context(closing(self._begin(request)))
                     lines = response.iter_lines()
-                    first = read_line(next(lines, ""))
+                    first = read_first(next(lines, ""))
                     failing.pop_all()
         except httpx2.TransportError as error:
             raise calls.unreachable(error) from error

@@ -183,8 +183,11 @@ def test_what_breaks_off_is_told_and_not_asked_again(follow, first_lines, dicom_
     assert len(app.seen) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}\n", b'{"type": "recording"}\n', b"\xff\n"])
-def test_what_is_no_such_answer(follow, dicom_path, body):
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"{}\n", b'{"type": "recording"}\n', b"\xff\n", b"window first"]
+)
+def test_what_is_no_such_answer(follow, first_lines, dicom_path, body):
+    body = first_lines[1] if body == b"window first" else body
     with live(answering(body)) as url, pytest.raises(ServerProblem, match="cannot be read"):
         follow("analyze", dicom_path, at=url)
 
