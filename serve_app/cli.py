@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,20 +13,22 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import track
 
 from serve_app.cli_bulk import bulk
 from serve_app.cli_config import config_app
 from serve_app.cli_engine import model_app
 from serve_app.cli_evaluate import evaluate
+from serve_app.cli_follow import follow
 from serve_app.cli_hospital import receive, watch
+from serve_app.cli_options import Files, FsHz, Leads, Lines, MissingLeads, Server, Units
+from serve_app.cli_output import tracked
 from serve_app.cli_plot import plot
 from serve_app.client import Client
 from serve_app.decoding import Hints, Limits, Upload
 from serve_app.decoding.paths import read_path
 from serve_app.engine.identity import ModelSource
 from serve_app.engine.loading import fetch_model, load_engine
-from serve_app.errors import CheckpointError, EcgServeError, NotFound
+from serve_app.errors import CheckpointError, EcgServeError, NotFound, PayloadTooLarge
 from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.results import Result
 from serve_app.settings import load_settings
@@ -41,16 +44,12 @@ app.add_typer(model_app, name="model")
 app.add_typer(config_app, name="config")
 app.command()(bulk)
 app.command()(evaluate)
+app.command()(follow)
 app.command()(plot)
 app.command()(receive)
 app.command()(watch)
 _out = Console(highlight=False, soft_wrap=True)
 _told = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Files = Annotated[list[Path], typer.Argument(help="Recordings; a .hea brings its .dat or .mat.")]
-Server = Annotated[str | None, typer.Option(help="Ask this server, not this process.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-FsHz = Annotated[float | None, typer.Option(help="Samples a second, where the file does not say.")]
 
 
 class Profile(StrEnum):
@@ -58,20 +57,6 @@ class Profile(StrEnum):
 
     GRAPH = "graph"
     MONO = "mono"
-
-
-class Units(StrEnum):
-    """Of the samples, where the file does not say."""
-
-    MV = "mV"
-    UV = "uV"
-
-
-class MissingLeads(StrEnum):
-    """What the model is given for leads that a recording lacks."""
-
-    REFUSE = "refuse"
-    ZERO = "zero"
 
 
 @app.command()
@@ -115,7 +100,7 @@ def use_model(
     revision: Annotated[
         str | None, typer.Option(help="Commit or SHA-256 (or its first digits) it has to be.")
     ] = None,
-    as_json: AsJson = False,
+    as_json: Lines = False,
 ) -> None:
     """Have the running server answer with another model: no restart, no failed request.
 
@@ -139,10 +124,10 @@ def use_model(
 def predict(
     files: Files,
     server: Server = None,
-    as_json: AsJson = False,
+    as_json: Lines = False,
     fs_hz: FsHz = None,
     units: Annotated[Units | None, typer.Option()] = None,
-    leads: Annotated[str | None, typer.Option(help="Comma-separated names.")] = None,
+    leads: Leads = None,
     missing_leads: Annotated[MissingLeads, typer.Option()] = MissingLeads.REFUSE,
     model: Annotated[str | None, typer.Option(help="Without --server: what to load.")] = None,
 ) -> None:
@@ -157,10 +142,10 @@ def predict(
 def analyze(
     files: Files,
     server: Server = None,
-    as_json: AsJson = False,
+    as_json: Lines = False,
     fs_hz: FsHz = None,
     units: Annotated[Units | None, typer.Option()] = None,
-    leads: Annotated[str | None, typer.Option(help="Comma-separated names.")] = None,
+    leads: Leads = None,
 ) -> None:
     """Quality, beats and rhythm of each file; no model is asked."""
     query = {"fs_hz": fs_hz, "units": units, "leads": leads}
@@ -169,6 +154,8 @@ def analyze(
 
 def main() -> None:
     """Entry point of `ecg-serve`; usage errors exit with 2."""
+    # People are told how it ends, not of each try.
+    logging.getLogger("stamina").addHandler(logging.NullHandler())
     app()
 
 
@@ -191,7 +178,7 @@ def _answer_files(
     """Answer for every file; a bad one never keeps the others from theirs."""
     failed = False
     with _errors_told(), _asker(what, query, server, model) as ask:
-        for path in track(files, "", console=_told, transient=True, disable=len(files) == 1):
+        for path in tracked(files):
             try:
                 result = ask(path)
             except EcgServeError as error:
@@ -266,12 +253,14 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
 
 
 def _print_error(path: Path, error: EcgServeError, *, as_json: bool) -> None:
+    hint = error.hint
+    if error.extra.get("code", error.code) == PayloadTooLarge.code:
+        hint += " `ecg-serve follow` takes recordings of a day or a week."
     if as_json:
-        problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
-        told = {"file": str(path), "error": {**problem, **error.extra}}
-        sys.stdout.write(json.dumps(told) + "\n")
+        problem = {"code": error.code, "detail": error.detail, **error.extra, "hint": hint}
+        sys.stdout.write(json.dumps({"file": str(path), "error": problem}) + "\n")
         return
-    _told.print(f"[red]{path}:[/] {error.detail} {error.hint}")
+    _told.print(f"[red]{path}:[/] {error.detail} {hint}")
 
 
 @contextmanager

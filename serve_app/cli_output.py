@@ -1,18 +1,29 @@
-"""What the commands on models share: how they print, and how they fail."""
+"""What commands share: how they print, and how they fail."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from serve_app.errors import EcgServeError, SettingsError
 
-__all__ = ["AsJson", "Model", "failures_told", "print_told", "size", "tell_error"]
+__all__ = [
+    "AsJson",
+    "Model",
+    "failures_told",
+    "print_told",
+    "progress_bars",
+    "size",
+    "tell_error",
+    "tracked",
+]
 
+_T = TypeVar("_T")
 _out = Console(highlight=False, soft_wrap=True, markup=False)
 _told = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
@@ -43,6 +54,23 @@ def tell_error(error: EcgServeError, as_json: bool) -> None:
         sys.stdout.write(json.dumps({"error": problem}) + "\n")
     else:
         _told.print(f"{error.title}: {error.detail}\n{error.hint}")
+
+
+def progress_bars(*, hidden: bool = False) -> Progress:
+    """Bars on standard error where that is a terminal; they vanish at the end."""
+    return Progress(
+        console=_told,
+        transient=True,
+        disable=hidden or not _told.is_terminal,
+        # Else what is written to a file or a pipe meanwhile would go to the terminal instead.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+
+
+def tracked(each: Sequence[_T]) -> Iterator[_T]:
+    """One after the other, with a bar where there are several."""
+    with progress_bars(hidden=len(each) == 1) as progress:
+        yield from progress.track(each, description="")
 
 
 @contextmanager

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
 
-from serve_app.cli_output import failures_told, tell_error
+from serve_app.cli_output import failures_told, tell_error, tracked
 from serve_app.decoding import Limits, Upload
 from serve_app.decoding.paths import read_path
 from serve_app.errors import EcgServeError, NotFound
@@ -49,7 +48,7 @@ def plot(
     """
     failed = False
     with failures_told(as_json=False), asker(server, model) as ask:
-        for path in track(files, "", console=_told, transient=True, disable=len(files) == 1):
+        for path in tracked(files):
             try:
                 typer.echo(_write(path, out or path.parent, form.value, ask))
             except EcgServeError as error:

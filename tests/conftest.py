@@ -3,6 +3,7 @@
 import functools
 import io
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def ecgfm_dir(data_dir: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("no reference checkpoint beside the recordings")
     return folder
+
+
+@pytest.fixture
+def nothing_stays_on_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Temporary files of this process are gone at the end of the test."""
+    folder = tmp_path_factory.mktemp("spool")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Recordings of any length, in this process."""
 
 import asyncio
-import tempfile
 import tracemalloc
 
 import numpy as np
@@ -16,13 +15,7 @@ from serve_app.streaming.following import follow
 from serve_app.streaming.lines import SummaryLine, WindowLine
 from serve_app.streaming.source import open_path, open_sent
 
-
-@pytest.fixture(autouse=True)
-def nothing_stays_on_disk(monkeypatch, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("spool")
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield
-    assert list(folder.iterdir()) == []
+pytestmark = pytest.mark.usefixtures("nothing_stays_on_disk")
 
 
 def lines_of(sent, pipeline, settings, hints=None, **wanted):

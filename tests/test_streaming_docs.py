@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,24 @@ def test_a_record_by_curl(server, data_dir):
     )
     types = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert types == ["recording", *["window"] * 181, "summary"]
+
+
+@pytest.mark.ray
+def test_a_record_from_a_shell(server, data_dir):
+    command = SHELL[1].replace("http://127.0.0.1:8000", server)
+    command = command.replace("ecg-serve", str(Path(sys.executable).with_name("ecg-serve")))
+    done = subprocess.run(
+        ["bash", "-euc", command],
+        cwd=data_dir / "beats/mitdb",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    opening, *told = done.stdout.splitlines()
+    assert opening == "100.hea: wfdb, 2 leads, 360 Hz, 0:30:06"
+    lines = [json.loads(line) for line in told if line.startswith("{")]
+    assert [line["type"] for line in lines] == ["recording", *["window"] * 181, "summary"]
 
 
 @pytest.mark.ray

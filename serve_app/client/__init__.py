@@ -2,7 +2,8 @@
 
 ``Client`` and ``AsyncClient`` send a recording (a path, bytes, an ``Upload``, a ``Recording`` or an
 array) and give typed answers; a problem that the server tells is raised as ``ServerProblem``. What
-failed for the moment is asked again, after the time that the server names.
+failed for the moment is asked again, after the time that the server names. ``follow`` is for
+recordings of any length, ``AsyncClient.stream`` for live ones.
 """
 
 from serve_app.client.asynchronous import AsyncClient

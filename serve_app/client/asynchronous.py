@@ -1,17 +1,22 @@
 """The client for asynchronous code."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 import httpx2
 
 from serve_app.client import calls
 from serve_app.client.calls import BatchItem, Call, Sent
+from serve_app.client.long import ReadInThread, cut_short, long_call, read_first, read_line
 from serve_app.client.retries import DEFAULT_RETRIES, Retries
 from serve_app.explanations import Explanation
 from serve_app.results import Embedding, ModelCard, Result
+from serve_app.streaming.lines import AnyLine, RecordingLine, SummaryLine
+
+if TYPE_CHECKING:
+    from serve_app.client.live import Stream
 
 __all__ = ["AsyncClient"]
 
@@ -41,6 +46,7 @@ class AsyncClient:
     ) -> None:
         self._http = httpx2.AsyncClient(base_url=url, timeout=timeout_s, headers=headers)
         self._retries = retries
+        self._headers = headers
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,6 +107,52 @@ class AsyncClient:
             except httpx2.TransportError as error:
                 raise calls.unreachable(error) from error
 
+    async def follow(
+        self, what: Literal["predict", "analyze"], sent: Sent, **query: Unpack[calls.FollowQuery]
+    ) -> AsyncGenerator[AnyLine, None]:
+        """A recording of any length: what is read, each window as soon as it is there, the summary.
+
+        Files are sent as they are read, and are never in memory as a whole. It is tried again only
+        until the first line came; ``timeout_s`` is for each wait, not for the whole.
+
+        Raises:
+            ServerProblem: Also for one that the server tells after some lines.
+            Unavailable: Also where the answer ends without its summary.
+        """
+        with long_call(what, sent, query) as call:
+            response, lines, first = await self._first_line(call)
+            async with aclosing(response):
+                last: AnyLine = first
+                yield last
+                try:
+                    async for text in lines:
+                        last = read_line(text)
+                        yield last
+                except httpx2.TransportError as error:
+                    raise cut_short(last, error) from error
+        if not isinstance(last, SummaryLine):
+            raise cut_short(last)
+
+    def stream(
+        self, fs_hz: float, leads: Sequence[str], **start: Unpack[calls.StreamStart]
+    ) -> AbstractAsyncContextManager["Stream"]:
+        """As WS /v1/stream, for the time of an ``async with``: samples in, events out.
+
+        Args:
+            fs_hz: Samples a second, 100 to 2000.
+            leads: A name for each row of what will be sent.
+            start: What else the stream begins with.
+
+        Raises:
+            ServerProblem: The server refuses it, or ends it.
+            Unavailable: The server cannot be reached.
+        """
+        from serve_app.client.live import stream  # websockets: for who streams
+
+        return stream(
+            str(self._http.base_url), fs_hz=fs_hz, leads=leads, headers=self._headers, **start
+        )
+
     async def models(self) -> list[ModelCard]:
         """As GET /v1/models."""
         return await self._send(calls.models())
@@ -133,10 +185,34 @@ class AsyncClient:
         try:
             async for attempt in self._retries.context():
                 with attempt:
-                    response = await self._http.send(request, stream=True)
-                    if not response.is_success:
-                        await response.aread()
-                        raise calls.problem_of(response)
+                    response = await self._begin(request)
         except httpx2.TransportError as error:
             raise calls.unreachable(error) from error
+        return response
+
+    async def _first_line(
+        self, call: Call[Any]
+    ) -> tuple[httpx2.Response, AsyncIterator[str], RecordingLine]:
+        """The answer, what is left of its lines, and the first of them."""
+        request = self._http.build_request(call.method, call.path, **call.options)
+        if isinstance(request.stream, httpx2.SyncByteStream):
+            request.stream = ReadInThread(request.stream)
+        try:
+            async for attempt in self._retries.context():
+                with attempt:
+                    async with AsyncExitStack() as failing:
+                        response = await self._begin(request)
+                        failing.push_async_callback(response.aclose)
+                        lines = response.aiter_lines()
+                        first = read_first(await anext(lines, ""))
+                        failing.pop_all()
+        except httpx2.TransportError as error:
+            raise calls.unreachable(error) from error
+        return response, lines, first
+
+    async def _begin(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._http.send(request, stream=True)
+        if not response.is_success:
+            await response.aread()
+            raise calls.problem_of(response)
         return response

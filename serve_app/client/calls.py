@@ -23,21 +23,25 @@ __all__ = [
     "BatchItem",
     "Call",
     "ExplainQuery",
+    "FollowQuery",
     "HintsQuery",
     "ModelQuery",
     "PredictQuery",
     "Sent",
     "ServerProblem",
+    "StreamStart",
     "backoff",
     "batch",
     "batch_item",
     "model",
     "models",
+    "params",
     "problem_of",
     "read_embedding",
     "read_explanation",
     "read_result",
     "recording_call",
+    "recording_options",
     "rendered",
     "unreachable",
 ]
@@ -73,6 +77,12 @@ class PredictQuery(ModelQuery, total=False):
     embedding: bool
 
 
+class FollowQuery(ModelQuery, total=False):
+    """How long a window is, seconds: a multiple of 5."""
+
+    window_s: float | None
+
+
 class ExplainQuery(ModelQuery, total=False):
     """How, and of which label."""
 
@@ -80,6 +90,17 @@ class ExplainQuery(ModelQuery, total=False):
     label: str | None
     steps: int | None
     resolution_ms: float | None
+
+
+class StreamStart(TypedDict, total=False):
+    """How a live stream begins."""
+
+    units: Literal["mV", "uV"]
+    predictions: bool
+    missing_leads: Literal["refuse", "zero"]
+    model: str | None
+    precision: str | None
+    open_timeout_s: float
 
 
 class ServerProblem(EcgServeError):
@@ -129,12 +150,16 @@ def recording_call(
     path: str, sent: Sent, query: Mapping[str, object], read: Callable[[bytes], _T]
 ) -> Call[_T]:
     """POST of one recording."""
-    upload, said = _upload(sent)
-    options = _body(upload)
-    options["params"] = _params({**said, **query})
+    options = recording_options(sent, query)
     # Made once for all tries: a server that has answered already need not do so again.
     options["headers"] |= {"Idempotency-Key": uuid.uuid4().hex}
     return Call("POST", path, read, options)
+
+
+def recording_options(sent: Sent, query: Mapping[str, object]) -> dict[str, Any]:
+    """Body, headers and parameters of one recording."""
+    upload, said = _upload(sent)
+    return {**_body(upload), "params": params({**said, **query})}
 
 
 def rendered(
@@ -154,7 +179,7 @@ def batch(sent: list[Sent], query: Mapping[str, object]) -> Call[bytes]:
         if said:
             raise TypeError("arrays have no place in a batch: send files, or ask for each alone")
         files += [("file", (name or f"{index}", content)) for name, content in upload.files]
-    return Call("POST", "/v1/predict:batch", bytes, {"params": _params(query), "files": files})
+    return Call("POST", "/v1/predict:batch", bytes, {"params": params(query), "files": files})
 
 
 def batch_item(line: str) -> BatchItem:
@@ -186,6 +211,11 @@ def model(name: str) -> Call[ModelCard]:
 read_result: Final = Result.model_validate_json
 read_embedding: Final = Embedding.model_validate_json
 read_explanation: Final = Explanation.model_validate_json
+
+
+def params(query: Mapping[str, object]) -> dict[str, str]:
+    """As they stand in the address; None: not at all."""
+    return {name: _text(value) for name, value in query.items() if value is not None}
 
 
 def problem_of(response: httpx2.Response) -> ServerProblem:
@@ -251,10 +281,6 @@ def _body(upload: Upload) -> dict[str, Any]:
     if len(upload.files) > 1:
         return {"files": [("file", file) for file in upload.files], "headers": {}}
     return {"content": upload.files[0][1], "headers": {"Content-Type": upload.content_type}}
-
-
-def _params(query: Mapping[str, object]) -> dict[str, str]:
-    return {name: _text(value) for name, value in query.items() if value is not None}
 
 
 def _text(value: object) -> str:

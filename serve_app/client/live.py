@@ -1,8 +1,8 @@
-"""The client's side of a live stream: ``async with stream(url, fs_hz=500, leads=[...]) as s``."""
+"""The client's side of a live stream, as `AsyncClient.stream` opens it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
 
+from serve_app.client.calls import ServerProblem
 from serve_app.errors import EcgServeError, Unavailable
 from serve_app.streaming.events import (
     BeatEvent,
@@ -22,22 +23,12 @@ from serve_app.streaming.events import (
     SummaryEvent,
 )
 
-__all__ = ["Stream", "StreamProblem", "stream"]
+__all__ = ["Stream", "stream"]
 
 _EVENTS: Final[TypeAdapter[Event]] = TypeAdapter(Event)
 _OPEN_TIMEOUT_S: Final = 10.0
 # A message holds up to 1 MiB; shorter ones bring beats sooner.
 _MESSAGE_VALUES: Final = 1 << 17
-
-
-class StreamProblem(EcgServeError):
-    """The problem with which the server ended the stream; ``problem`` is its whole document."""
-
-    title: ClassVar[str] = "The server ended the stream"
-
-    def __init__(self, problem: Mapping[str, Any]) -> None:
-        super().__init__(str(problem.get("detail", "No detail.")), problem.get("hint"), problem)
-        self.problem = dict(problem)
 
 
 class Stream:
@@ -59,7 +50,7 @@ class Stream:
         Waits where the server takes no more at the moment: iterate in another task meanwhile.
 
         Raises:
-            StreamProblem: The server ended the stream.
+            ServerProblem: The server ended the stream.
         """
         array = np.atleast_2d(np.asarray(signal, "<f4"))
         if array.shape[0] != self._leads:
@@ -80,7 +71,7 @@ class Stream:
         """Events until the summary, which follows `end`.
 
         Raises:
-            StreamProblem: The server ended the stream.
+            ServerProblem: The server ended the stream.
         """
         while True:
             try:
@@ -97,7 +88,7 @@ class Stream:
         try:
             while True:
                 await _next_event(self._connection)
-        except StreamProblem as problem:
+        except ServerProblem as problem:
             return problem
         except ConnectionClosed:
             return _unavailable(error)
@@ -115,6 +106,7 @@ async def stream(
     model: str | None = None,
     precision: str | None = None,
     open_timeout_s: float = _OPEN_TIMEOUT_S,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stream]:
     """Open a stream; it is closed at the end of the block.
 
@@ -128,9 +120,10 @@ async def stream(
         model: ``NAME`` or ``NAME@REVISION``; None takes the default.
         precision: Refused unless the model is served in it.
         open_timeout_s: For the connection.
+        headers: Sent with the handshake.
 
     Raises:
-        StreamProblem: The server refuses it.
+        ServerProblem: The server refuses it.
         Unavailable: The server cannot be reached.
     """
     start = StartMessage(
@@ -143,7 +136,9 @@ async def stream(
         precision=precision,
     )
     try:
-        connection = await connect(_address(url), open_timeout=open_timeout_s, max_size=None)
+        connection = await connect(
+            _address(url), open_timeout=open_timeout_s, max_size=None, additional_headers=headers
+        )
     except (OSError, TimeoutError, InvalidStatus) as error:
         raise Unavailable(
             f"The server cannot be reached ({type(error).__name__}).", hint="Is it running?"
@@ -169,7 +164,7 @@ async def _next_event(
 ) -> StartedEvent | BeatEvent | ResultEvent | SummaryEvent:
     event = _EVENTS.validate_json(await connection.recv())
     if isinstance(event, ErrorEvent):
-        raise StreamProblem(event.model_dump())
+        raise ServerProblem(event.model_dump())
     return event
 
 

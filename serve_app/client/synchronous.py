@@ -1,7 +1,7 @@
 """The client for plain code."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack
 
@@ -9,9 +9,11 @@ import httpx2
 
 from serve_app.client import calls
 from serve_app.client.calls import BatchItem, Call, Sent
+from serve_app.client.long import cut_short, long_call, read_first, read_line
 from serve_app.client.retries import DEFAULT_RETRIES, Retries
 from serve_app.explanations import Explanation
 from serve_app.results import Embedding, ModelCard, Result
+from serve_app.streaming.lines import AnyLine, RecordingLine, SummaryLine
 
 __all__ = ["Client"]
 
@@ -94,6 +96,32 @@ class Client:
             except httpx2.TransportError as error:
                 raise calls.unreachable(error) from error
 
+    def follow(
+        self, what: Literal["predict", "analyze"], sent: Sent, **query: Unpack[calls.FollowQuery]
+    ) -> Generator[AnyLine, None, None]:
+        """A recording of any length: what is read, each window as soon as it is there, the summary.
+
+        Files are sent as they are read, and are never in memory as a whole. It is tried again only
+        until the first line came; ``timeout_s`` is for each wait, not for the whole.
+
+        Raises:
+            ServerProblem: Also for one that the server tells after some lines.
+            Unavailable: Also where the answer ends without its summary.
+        """
+        with long_call(what, sent, query) as call:
+            response, lines, first = self._first_line(call)
+            with closing(response):
+                last: AnyLine = first
+                yield last
+                try:
+                    for text in lines:
+                        last = read_line(text)
+                        yield last
+                except httpx2.TransportError as error:
+                    raise cut_short(last, error) from error
+        if not isinstance(last, SummaryLine):
+            raise cut_short(last)
+
     def models(self) -> list[ModelCard]:
         """As GET /v1/models."""
         return self._send(calls.models())
@@ -126,10 +154,28 @@ class Client:
         try:
             for attempt in self._retries.context():
                 with attempt:
-                    response = self._http.send(request, stream=True)
-                    if not response.is_success:
-                        response.read()
-                        raise calls.problem_of(response)
+                    response = self._begin(request)
         except httpx2.TransportError as error:
             raise calls.unreachable(error) from error
+        return response
+
+    def _first_line(self, call: Call[Any]) -> tuple[httpx2.Response, Iterator[str], RecordingLine]:
+        """The answer, what is left of its lines, and the first of them."""
+        request = self._http.build_request(call.method, call.path, **call.options)
+        try:
+            for attempt in self._retries.context():
+                with attempt, ExitStack() as failing:
+                    response = failing.enter_context(closing(self._begin(request)))
+                    lines = response.iter_lines()
+                    first = read_first(next(lines, ""))
+                    failing.pop_all()
+        except httpx2.TransportError as error:
+            raise calls.unreachable(error) from error
+        return response, lines, first
+
+    def _begin(self, request: httpx2.Request) -> httpx2.Response:
+        response = self._http.send(request, stream=True)
+        if not response.is_success:
+            response.read()
+            raise calls.problem_of(response)
         return response

@@ -6,7 +6,6 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -24,15 +23,8 @@ from serve_app.settings import load_settings
 from serve_app.streaming.following import follow
 from serve_app.streaming.source import open_sent
 
+pytestmark = pytest.mark.usefixtures("nothing_stays_on_disk")
 NDJSON = {"Accept": "application/x-ndjson"}
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_on_disk(monkeypatch, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("spool")
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield
-    assert list(folder.iterdir()) == []
 
 
 def lines_of(sent, pipeline, settings, hints=None, **wanted):

@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.server import free_port
 from serve_app.api import create_app
-from serve_app.client.live import StreamProblem, stream
+from serve_app.client import ServerProblem
+from serve_app.client.live import stream
 from serve_app.decoding import decode_path
 from serve_app.errors import Unavailable
 from serve_app.recording import STANDARD_LEADS
@@ -118,7 +119,7 @@ def test_problems_come_to_the_client(server):
         async with stream(server, fs_hz=500, leads=["II"]):
             pass
 
-    with pytest.raises(StreamProblem) as told:
+    with pytest.raises(ServerProblem) as told:
         asyncio.run(refused())
     assert told.value.problem["code"] == "invalid_signal"
 

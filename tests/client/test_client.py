@@ -2,13 +2,10 @@
 
 import asyncio
 import pickle
-import threading
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import uvicorn
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import PlainTextResponse
 
 from benchmarks.server import free_port
 from serve_app.api import create_app
@@ -16,49 +13,10 @@ from serve_app.client import NO_RETRIES, AsyncClient, Client, Retries, ServerPro
 from serve_app.decoding import Upload, decode
 from serve_app.errors import NotFound, Unavailable
 from serve_app.recording import STANDARD_LEADS
+from tests.flaky_app import Flaky, overloaded
+from tests.live_app import live
 
 QUICK = Retries(attempts=4, within_s=20)
-
-
-class Flaky:
-    """An app that fails the first times that it is asked, and remembers what it was asked."""
-
-    def __init__(self, app):
-        self.app, self.failures, self.seen = app, [], []
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        self.seen.append(dict(scope["headers"]))
-        failure = self.failures.pop(0) if self.failures else self.app
-        if failure == "cut":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            raise ConnectionError
-        await failure(scope, receive, send)
-
-    def keys(self):
-        return [headers.get(b"idempotency-key") for headers in self.seen]
-
-
-def overloaded(retry_after="0"):
-    body = {"status": 503, "code": "overloaded", "detail": "Full.", "hint": "Later."}
-    return JSONResponse(body, 503, {"Retry-After": retry_after})
-
-
-@contextmanager
-def listening(app):
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +26,7 @@ def flaky(pipeline, settings):
 
 @pytest.fixture(scope="module")
 def url(flaky):
-    with listening(flaky) as url:
+    with live(flaky) as url:
         yield url
 
 
