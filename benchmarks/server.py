@@ -35,10 +35,26 @@ def running_server(*options: str) -> Iterator[tuple[str, list[str], float]]:
                 break
         else:
             raise RuntimeError("the server did not start:\n" + "\n".join(lines))
-        yield url, lines, time.perf_counter() - started_s
+        with environment(**dict(line.split("=") for line in lines if "RAY_ADDRESS=" in line)):
+            yield url, lines, time.perf_counter() - started_s
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Variables for what is started meanwhile, so that it finds this server and no other."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def free_port() -> int:

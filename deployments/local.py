@@ -59,8 +59,13 @@ FLAGS: Final[Mapping[str, str]] = {
 _PORT_FLAGS: Final = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
     "RAY_SERVE_HAPROXY_METRICS_PORT": 9101,
-    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": 9500,
 }
+# Shared with others they would be: each of them may bind the same port, and a HAProxy that has lost
+# its ingress replicas would ask another server's.
+_SPARE_PORT_FLAGS: Final = (
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
+)
 _LOG_LEVELS: Final = {
     "ray": logging.WARNING,
     "ray.serve": logging.WARNING,
@@ -79,6 +84,8 @@ def set_flags() -> None:
         os.environ.setdefault(name, value)
     for name, port in _PORT_FLAGS.items():
         os.environ.setdefault(name, str(port if _is_free("127.0.0.1", port) else _free_port()))
+    for name in _SPARE_PORT_FLAGS:
+        os.environ.setdefault(name, str(_free_port()))
 
 
 @contextmanager
@@ -126,6 +133,8 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
             logging_level=logging.WARNING,
         )
         laps.done("ray")
+        # Whoever else asks this Ray for something names it so, where several run.
+        report(f"RAY_ADDRESS={ray.get_runtime_context().gcs_address}")
         serve.start(
             http_options={"host": settings.host, "port": settings.port},
             grpc_options=_grpc_options(settings),

@@ -6,6 +6,7 @@ if all of them could, each makes it the default. No replica restarts, the ingres
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -43,11 +44,12 @@ def swap_model(source: ModelSource) -> Swapped:
 
     Raises:
         ModelUnavailable: A replica cannot load it. All go on with the model that they have.
-        Unavailable: No application runs here.
+        Unavailable: No application runs here, or several do and RAY_ADDRESS names none.
     """
     set_flags()
     import ray
 
+    _refuse_to_guess()
     try:
         ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # none runs, or its token is not ours
@@ -59,6 +61,18 @@ def swap_model(source: ModelSource) -> Swapped:
         return asyncio.run(_swap(source))
     finally:
         ray.shutdown()
+
+
+def _refuse_to_guess() -> None:
+    """Of several Rays on this machine the caller has to say which."""
+    from ray._private.services import find_gcs_addresses
+
+    running = find_gcs_addresses()
+    if len(running) > 1 and not os.environ.get("RAY_ADDRESS"):
+        raise Unavailable(
+            f"{len(running)} Rays run on this machine.",
+            hint="Say which one is meant: RAY_ADDRESS=..., as `ecg-serve up` told it at its start.",
+        )
 
 
 async def _swap(source: ModelSource) -> Swapped:

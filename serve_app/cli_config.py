@@ -4,7 +4,9 @@ Exit codes: 0 they can, 1 there is no such model, 2 they are wrong.
 """
 
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +47,8 @@ def check(
         settings = load_settings(**arguments)
         refuse_missing_model(settings)
         _refuse_missing_engine(settings)
+        if file is None:  # a Serve YAML may be for another machine
+            _refuse_taken_port(settings)
         print_told(_told(settings), _lines, as_json)
 
 
@@ -80,6 +84,19 @@ def _refuse_missing_engine(settings: Settings) -> None:
             f"The engine {settings.engine} is not installed.",
             hint=f"pip install 'ecg-fm-serve[{settings.engine}]', or choose another by ECG_ENGINE.",
         )
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    for port in filter(None, (settings.port, settings.grpc_port)):
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with closing(socket.socket(family)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError as error:
+                raise SettingsError(
+                    f"Port {port} of {settings.host} is taken.", hint="Choose another, or stop it."
+                ) from error
 
 
 def _told(settings: Settings) -> dict[str, Any]:

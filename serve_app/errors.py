@@ -212,7 +212,7 @@ class PayloadTooLarge(RequestError):
     status = 413
     code = "payload_too_large"
     title = "Payload too large"
-    default_hint = "Send a shorter recording, or raise ECG_MAX_BODY_MB."
+    default_hint = "Send less at once, or raise ECG_MAX_BODY_MB and ECG_MAX_UNPACKED_MB."
 
 
 class AddressTooLong(RequestError):
@@ -326,4 +326,4 @@ class SettingsError(EcgServeError):
 
     code = "invalid_settings"
     title = "Invalid settings"
-    default_hint = "See the settings in README.md."
+    default_hint = "See docs/settings.md; `ecg-serve config check` tells more."

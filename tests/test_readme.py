@@ -1,6 +1,7 @@
 """README and docs hold: commands run, snippets run, answers are the server's own."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -42,8 +43,16 @@ def shell(command, server, folder):
     command = command.replace("http://127.0.0.1:8000", server)
     command = command.replace(".venv/bin/", f"{environment}/")
     command = re.sub(r"\.venv/lib/python3\.\*/site-packages", _site_packages(), command)
+    variables = dict(os.environ)
+    if "model use" not in command:
+        variables.pop("RAY_ADDRESS", None)  # else bulk would work on the server's own Ray
     return subprocess.run(
-        ["bash", "-euc", command], cwd=folder, capture_output=True, text=True, timeout=120
+        ["bash", "-euc", command],
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 

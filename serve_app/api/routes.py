@@ -78,7 +78,7 @@ recordings_router = APIRouter(tags=["Recordings"])
 async def predict(
     request: Request,
     services: ServicesOf,
-    media_type: Annotated[str, Depends(one_of(*OF_PREDICTIONS))],
+    media_type: Annotated[str, Depends(one_of(*OF_PREDICTIONS, NDJSON))],
     query: Annotated[PredictQuery, Query()],
     upload: UploadOf,
 ) -> Response:
@@ -146,7 +146,7 @@ async def embed(
 async def analyze(
     request: Request,
     services: ServicesOf,
-    media_type: Annotated[str, Depends(one_of(*OF_ANALYSES))],
+    media_type: Annotated[str, Depends(one_of(*OF_ANALYSES, NDJSON))],
     query: Annotated[HintsQuery, Query()],
     upload: UploadOf,
 ) -> Response:

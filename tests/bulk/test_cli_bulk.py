@@ -1,6 +1,7 @@
 """`ecg-serve bulk` on a real Ray: real records in, one row each out, taken up where it stopped."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ def bulk(*arguments, code):
         capture_output=True,
         text=True,
         timeout=120,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
     )
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
