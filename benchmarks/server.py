@@ -35,7 +35,8 @@ def running_server(*options: str) -> Iterator[tuple[str, list[str], float]]:
                 break
         else:
             raise RuntimeError("the server did not start:\n" + "\n".join(lines))
-        with environment(**dict(line.split("=") for line in lines if "RAY_ADDRESS=" in line)):
+        (named,) = [line.split() for line in lines if line.startswith("RAY_ADDRESS=")]
+        with environment(**dict(each.split("=", 1) for each in named)):
             yield url, lines, time.perf_counter() - started_s
     finally:
         process.send_signal(signal.SIGTERM)

@@ -3,18 +3,20 @@
 Ray is imported inside the functions: its flags are read from the environment when it is.
 """
 
+import fcntl
 import logging
 import math
 import os
 import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import psutil
 
@@ -76,6 +78,7 @@ _END_BY_ITSELF_S: Final = 3.0
 # So that our own error comes first.
 _BEHIND_OURS_S: Final = 5.0
 _OBJECT_STORE_BYTES: Final = 128 << 20
+_claims: list[IO[str]] = []
 
 
 def set_flags() -> None:
@@ -83,7 +86,7 @@ def set_flags() -> None:
     for name, value in FLAGS.items():
         os.environ.setdefault(name, value)
     for name, port in _PORT_FLAGS.items():
-        os.environ.setdefault(name, str(port if _is_free("127.0.0.1", port) else _free_port()))
+        os.environ.setdefault(name, str(port if _is_ours(port) else _free_port()))
     for name in _SPARE_PORT_FLAGS:
         os.environ.setdefault(name, str(_free_port()))
 
@@ -134,7 +137,8 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         )
         laps.done("ray")
         # Whoever else asks this Ray for something names it so, where several run.
-        report(f"RAY_ADDRESS={ray.get_runtime_context().gcs_address}")
+        address, auth = ray.get_runtime_context().gcs_address, os.environ["RAY_AUTH_MODE"]
+        report(f"RAY_ADDRESS={address} RAY_AUTH_MODE={auth}")
         serve.start(
             http_options={"host": settings.host, "port": settings.port},
             grpc_options=_grpc_options(settings),
@@ -258,6 +262,18 @@ def _why(status: Any) -> EcgServeError:
     if kind.endswith(CheckpointError.__name__):
         return CheckpointError(detail)
     return ModelUnavailable(f"The application did not start: {detail or kind or 'no reason given'}")
+
+
+def _is_ours(port: int) -> bool:
+    """Whether a port is free, and no other server that starts at this moment will take it."""
+    claim = (Path(tempfile.gettempdir()) / f"ecg-serve-{port}.lock").open("w")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        claim.close()
+        return False
+    _claims.append(claim)  # for as long as this process lives
+    return _is_free("127.0.0.1", port)
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -71,7 +71,7 @@ def _refuse_to_guess() -> None:
     if len(running) > 1 and not os.environ.get("RAY_ADDRESS"):
         raise Unavailable(
             f"{len(running)} Rays run on this machine.",
-            hint="Say which one is meant: RAY_ADDRESS=..., as `ecg-serve up` told it at its start.",
+            hint="Say which one is meant: set RAY_ADDRESS as `ecg-serve up` told it at its start.",
         )
 
 
