@@ -17,7 +17,7 @@ NAMES = (
     "decoding",
     "startup",
     "http_latency",
-    "oip",
+    "request_cost",
     "full_size",
     "engines",
     "batching",

@@ -68,6 +68,11 @@ _SPARE_PORT_FLAGS: Final = (
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
     "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
 )
+# Replicas count up from 40000, and gRPC lets those of another server on this machine listen on the
+# same port: either would answer what the other is asked.
+_FIRST_GRPC_PORT: Final = "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT"
+_LAST_GRPC_PORT: Final = "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT"
+_REPLICAS: Final = 1000
 _LOG_LEVELS: Final = {
     "ray": logging.WARNING,
     "ray.serve": logging.WARNING,
@@ -89,6 +94,9 @@ def set_flags() -> None:
         os.environ.setdefault(name, str(port if _is_ours(port) else _free_port()))
     for name in _SPARE_PORT_FLAGS:
         os.environ.setdefault(name, str(_free_port()))
+    if _FIRST_GRPC_PORT not in os.environ and not _is_ours(40_000):
+        first = _free_port()
+        os.environ |= {_FIRST_GRPC_PORT: str(first), _LAST_GRPC_PORT: str(first + _REPLICAS)}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from serve_app.engine.protocol import EngineInfo
 from serve_app.errors import InferenceTimeout, InvalidParameter, ModelUnavailable
 from serve_app.explanations import Explanation, make_explanation
 from serve_app.model_client import InProcessModel, ModelClient, Segments
-from serve_app.preprocessing import MissingLeads, Prepared, analyze, check, prepare
+from serve_app.preprocessing import Measured, MissingLeads, Prepared, check, measure, prepare
 from serve_app.recording import Recording
 from serve_app.reporting import Answer, Scored, make_embedding, make_result
 from serve_app.results import Embedding, Result, Timing
@@ -168,7 +168,7 @@ class Pipeline:
             await asyncio.sleep(0)  # on its way, before the core takes this processor
             try:
                 # While the model works, the core measures.
-                analysis = await self._in_thread(analyze, read.recording)
+                measured = await self._in_thread(measure, read.recording)
                 answer = await self._answer_if_any(asked)
             except BaseException:
                 asked.cancel()
@@ -176,7 +176,7 @@ class Pipeline:
                 raise
         result = make_result(
             read.recording,
-            analysis,
+            measured,
             timing=_timing(watch, read, answer),
             request_id=request_id,
             prepared=prepared if answer else None,
@@ -303,10 +303,9 @@ class Pipeline:
         """As :meth:`analyze`, with the decoded recording."""
         watch = Stopwatch()
         async with self._deadline(timeout_s):
-            read = await self._in_thread(self._read, sent, hints, None)
-            analysis = await self._in_thread(analyze, read.recording)
+            read, measured = await self._in_thread(self._read_and_measure, sent, hints)
         result = make_result(
-            read.recording, analysis, timing=_timing(watch, read, None), request_id=request_id
+            read.recording, measured, timing=_timing(watch, read, None), request_id=request_id
         )
         return Answered(result, read.recording)
 
@@ -347,6 +346,10 @@ class Pipeline:
         check(recording)
         prepared = prepare(recording, options.missing_leads) if options else None
         return _Read(recording, prepared, decode_ms, watch.lap_ms())
+
+    def _read_and_measure(self, sent: Sent, hints: Hints | None) -> tuple[_Read, Measured]:
+        read = self._read(sent, hints, None)
+        return read, measure(read.recording)
 
     @asynccontextmanager
     async def _deadline(self, timeout_s: float | None) -> AsyncIterator[None]:

@@ -14,12 +14,14 @@ from serve_app.recording import STANDARD_LEADS, Recording
 __all__ = [
     "MODEL_FS_HZ",
     "SEGMENT_S",
+    "Measured",
     "MissingLeads",
     "Prepared",
     "analyze",
     "check",
     "check_leads",
     "check_rate",
+    "measure",
     "prepare",
 ]
 
@@ -49,6 +51,19 @@ class Prepared:
     segments: npt.NDArray[np.float32]
     zero_filled_leads: tuple[str, ...]
     unpredicted_s: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the signal core says of a recording.
+
+    Attributes:
+        analysis: Beats, rhythm and quality.
+        snr_db: ``(leads,)`` float64, NaN where it cannot be told.
+    """
+
+    analysis: core.ECGAnalysisResult
+    snr_db: npt.NDArray[np.float64]
 
 
 def check(recording: Recording) -> None:
@@ -155,6 +170,17 @@ def analyze(recording: Recording) -> core.ECGAnalysisResult:
         return _analyzer.analyze(recording.signal_mv, config)
     except core.InvalidSignalError as error:
         raise InvalidSignal(str(error)) from error
+
+
+def measure(recording: Recording) -> Measured:
+    """All that a Result tells of a checked recording's signal.
+
+    Raises:
+        InvalidSignal: The recording is shorter than a second.
+    """
+    analysis = analyze(recording)
+    ratios_db = core.snr_db(recording.signal_mv, recording.fs_hz, analysis.qrs_peaks)
+    return Measured(analysis, ratios_db)
 
 
 def _refuse_unpredictable(recording: Recording, missing_leads: MissingLeads) -> None:

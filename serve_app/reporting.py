@@ -13,7 +13,7 @@ import numpy.typing as npt
 from serve_app.engine.identity import Identity
 from serve_app.engine.protocol import EngineInfo, Scores
 from serve_app.model.labels import Label, calibrated, join_segments
-from serve_app.preprocessing import SEGMENT_S, Prepared
+from serve_app.preprocessing import SEGMENT_S, Measured, Prepared
 from serve_app.recording import Recording
 from serve_app.results import (
     Analysis,
@@ -75,7 +75,7 @@ class Scored:
 
 def make_result(
     recording: Recording,
-    analysis: core.ECGAnalysisResult,
+    measured: Measured,
     *,
     timing: Timing,
     request_id: str | None = None,
@@ -89,7 +89,7 @@ def make_result(
 
     Args:
         recording: As decoded.
-        analysis: From the signal core; its quality is always reported.
+        measured: By the signal core; the quality is always reported.
         timing: Where the time went.
         request_id: The caller's, or one is made.
         prepared: The model's input, where a model was asked.
@@ -105,13 +105,13 @@ def make_result(
         request_id=request_id or uuid.uuid4().hex,
         model=model_info(answer.model) if answer else None,
         recording=recording_info(recording, prepared),
-        quality=_quality(recording, analysis),
+        quality=_quality(recording, measured),
         predictions=predictions(scores.probabilities, answer.model.labels)
         if answer and scores
         else [],
         segments=_segments(scores.probabilities) if scores else [],
         embedding=_mean_embedding(scores) if scores and show_embedding else None,
-        analysis=_analysis(recording, analysis) if show_analysis else None,
+        analysis=_analysis(recording, measured.analysis) if show_analysis else None,
         timing_ms=timing,
         degraded=degraded,
     )
@@ -246,12 +246,12 @@ def recording_info(recording: Recording, prepared: Prepared | None) -> Recording
     )
 
 
-def _quality(recording: Recording, analysis: core.ECGAnalysisResult) -> Quality:
-    ratios_db = core.snr_db(recording.signal_mv, recording.fs_hz, analysis.qrs_peaks)
+def _quality(recording: Recording, measured: Measured) -> Quality:
+    analysis = measured.analysis
     leads = {
         name: LeadQualityInfo(score=lead.score, issues=list(lead.issues), snr_db=round(ratio_db, 2))
         for name, lead, ratio_db in zip(
-            recording.leads, analysis.lead_quality, ratios_db.tolist(), strict=True
+            recording.leads, analysis.lead_quality, measured.snr_db.tolist(), strict=True
         )
     }
     score = analysis.signal_quality

@@ -51,7 +51,13 @@ ONLY_IN = {
     "pyarrow": {"serve_app.bulk", "serve_app.decoding", "deployments"},
     "ecg_plot": {"serve_app.rendering"},
     "pynetdicom": {"serve_app.hospital"},
-    "ecg_processor_py": {"serve_app.preprocessing", "serve_app.reporting", "serve_app.streaming"},
+    "ecg_processor_py": {
+        "serve_app.preprocessing",
+        "serve_app.reporting",
+        "serve_app.streaming",
+        "serve_app.decoding.json_body",
+        "serve_app.api.oip_messages",
+    },
 }
 # The one way up: `serve run serve_app:app` and `ecg-serve up` come to the deployments lazily.
 LAZY_WAYS_UP = {

@@ -107,10 +107,10 @@ def test_features_of_segments_stand_in_the_recording_s_order(pipeline, sinus_mv,
 
 
 def test_embed_runs_no_analysis(pipeline, dicom_bytes, monkeypatch):
-    def analyze(_):
+    def measure(_):
         raise AssertionError("the signal was analysed")
 
-    monkeypatch.setattr(serve_app.pipeline, "analyze", analyze)
+    monkeypatch.setattr(serve_app.pipeline, "measure", measure)
     assert asyncio.run(pipeline.embed(dicom_bytes)).embedding
     with pytest.raises(AssertionError):
         predict(pipeline, dicom_bytes)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from ecg_processor_py import take_json_numbers
 from msgspec import UNSET, UnsetType
 from pydantic_core import from_json
 
@@ -24,17 +25,22 @@ _BOM: Final = b"\xef\xbb\xbf"
 _MAX_BRACKETS, _MAX_QUOTES = 1000, 10_000
 _SAMPLE_TYPES: Final = {float, int, type(None)}
 _Errors = list[dict[str, str]]
+# Samples, and what the core has parsed of them.
+_Floats = npt.NDArray[np.float64]
 _Row = list[float | None]
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """Both forms, for the parser that checks a number's type while it reads it."""
+    """Both forms, for the parser that checks a number's type while it reads it.
+
+    A row is None where its samples were taken out of the text.
+    """
 
     fs_hz: float | UnsetType | None = UNSET
     units: str | UnsetType | None = UNSET
-    leads: dict[str, _Row] | UnsetType = UNSET
+    leads: dict[str, _Row | None] | UnsetType = UNSET
     lead_names: list[str] | UnsetType | None = UNSET
-    signal: list[_Row] | UnsetType = UNSET
+    signal: list[_Row | None] | UnsetType = UNSET
 
 
 _TYPED: Final = msgspec.json.Decoder(_Body)
@@ -56,13 +62,10 @@ def decode_json(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     """
     del hints  # they are applied to what this returns
     limits.check_text(len(data))
-    limits.check_samples(_count(data, b","))
-    if _count(data, b"[") + _count(data, b"{") > _MAX_BRACKETS or _count(data, b'"') > _MAX_QUOTES:
-        raise _violation("body", "is far more nested than a recording")
     data = data.removeprefix(_BOM)
-    body = _parse_typed(data)
-    if body is None:
-        body = _parse(data)
+    rest, values, counts = take_json_numbers(data)
+    _check_counts(rest, counts, limits)
+    body = _parse_taken(rest, values, counts) or _parse_typed(data) or _parse(data)
     names, rows = _signals(body)
     units = _units(body)
     lengths = sorted({len(row) for row in rows})
@@ -86,13 +89,46 @@ def _count(data: bytes, mark: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == mark[0]))
 
 
+def _check_counts(rest: bytes, counts: list[int], limits: Limits) -> None:
+    """Of a text from which arrays with so many numbers were taken."""
+    limits.check_samples(sum(counts) + _count(rest, b","))
+    brackets = len(counts) + _count(rest, b"[") + _count(rest, b"{")
+    if brackets > _MAX_BRACKETS or _count(rest, b'"') > _MAX_QUOTES:
+        raise _violation("body", "is far more nested than a recording")
+
+
+def _parse_taken(rest: bytes, values: _Floats, counts: list[int]) -> dict[str, Any] | None:
+    """The body with its samples put back; None where they were not its rows, one after the other.
+
+    Each ``null`` must stand for one of them, so that nothing else is taken for a row.
+    """
+    if not counts or rest.count(b"null") != len(counts):
+        return None
+    body = _decode_typed(rest)
+    if body is None:
+        return None
+    rows = _rows(body)
+    if rows.count(None) != len(counts):
+        return None
+    taken = iter(np.split(values, np.cumsum(counts)[:-1]))
+    rows = [next(taken) if row is None else row for row in rows]
+    if "leads" in body:
+        return body | {"leads": dict(zip(body["leads"], rows, strict=True))}
+    return body | {"signal": rows}
+
+
 def _parse_typed(data: bytes) -> dict[str, Any] | None:
     """The body where nothing is wrong with it; None leaves it to `_parse`, which tells what is.
 
     NaN and Infinity, which are no JSON but are sent, are left to it as well.
     """
+    body = _decode_typed(data)
+    return None if body is None or None in _rows(body) else body
+
+
+def _decode_typed(text: bytes) -> dict[str, Any] | None:
     try:
-        fields = msgspec.structs.asdict(_TYPED.decode(data))
+        fields = msgspec.structs.asdict(_TYPED.decode(text))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     body = {name: value for name, value in fields.items() if value is not UNSET}
@@ -169,7 +205,7 @@ def _row_errors(body: dict[str, Any]) -> _Errors:
     ]
 
 
-def _signals(body: dict[str, Any]) -> tuple[tuple[str, ...] | None, list[_Row]]:
+def _signals(body: dict[str, Any]) -> tuple[tuple[str, ...] | None, list[_Row | _Floats]]:
     if "leads" in body:
         return tuple(body["leads"]), list(body["leads"].values())
     names, rows = body.get("lead_names"), body["signal"]
@@ -181,11 +217,17 @@ def _signals(body: dict[str, Any]) -> tuple[tuple[str, ...] | None, list[_Row]]:
     return None if names is None else tuple(names), rows
 
 
+def _rows(body: dict[str, Any]) -> list[Any]:
+    return list(body["leads"].values()) if "leads" in body else body["signal"]
+
+
 def _units(body: dict[str, Any]) -> Unit | None:
     return None if body.get("units") is None else electric_unit(body["units"])
 
 
-def _samples(row: _Row) -> npt.NDArray[np.float64]:
+def _samples(row: _Row | _Floats) -> _Floats:
+    if isinstance(row, np.ndarray):
+        return row
     try:
         return np.fromiter(row, np.float64, len(row))
     except TypeError:  # null is a missing sample

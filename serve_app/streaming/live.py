@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from serve_app.errors import InvalidSignal, PayloadTooLarge
 from serve_app.pipeline import Options, Pipeline
-from serve_app.preprocessing import SEGMENT_S, Prepared, analyze, check, check_leads, prepare
+from serve_app.preprocessing import SEGMENT_S, Prepared, check, check_leads, measure, prepare
 from serve_app.recording import Recording, make_recording, standard_lead_name
 from serve_app.reporting import ACCEPTABLE_QUALITY, Answer, make_result, model_info
 from serve_app.results import Result, SegmentScores, Timing
@@ -204,7 +204,7 @@ class LiveStream:
             return None, "missing_samples"
         try:
             check(recording)
-            analysis = await asyncio.to_thread(analyze, recording)
+            measured = await asyncio.to_thread(measure, recording)
         except InvalidSignal:
             return None, "invalid_signal"
         prepared = await asyncio.to_thread(self._prepared, recording) if self._options else None
@@ -216,7 +216,7 @@ class LiveStream:
         )
         result = make_result(
             recording,
-            analysis,
+            measured,
             timing=_timing(watch, preprocess_ms, answer),
             request_id=self._request_id,
             prepared=prepared if answer else None,

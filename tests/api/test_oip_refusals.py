@@ -57,6 +57,16 @@ REFUSED = {
     ),
     "an array": ((b"[]", {}), "schema_violation"),
     "nested": ((b'{"inputs": ' + b"[" * 150_000 + b"]" * 150_000 + b"}", {}), "schema_violation"),
+    "data as parameters": (
+        as_json(inputs=[SIGNAL | {"parameters": FLOATS}]),
+        "schema_violation",
+    ),
+    "no data": (as_json(inputs=[SIGNAL | {"data": None}]), "schema_violation"),
+    "a null beside the data": (
+        as_json(inputs=[SIGNAL | {"data": FLOATS, "datatype": None}]),
+        "schema_violation",
+    ),
+    "numbers for a file": (as_json(inputs=[FILE | {"data": FLOATS}]), "invalid_parameter"),
     "an unknown member": (
         as_json(inputs=[SIGNAL | {"data": FLOATS}], output=[]),
         "schema_violation",

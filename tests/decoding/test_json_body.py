@@ -152,6 +152,64 @@ def test_the_last_of_two_equal_keys_counts() -> None:
         assert_array_equal(decode(text, Hints(fs_hz=500)).signal_mv, [[2, 3]])
 
 
+# As long as rows are that the core takes out of the text.
+LONG = [0.25 * n for n in range(40)]
+
+
+@pytest.mark.parametrize("last", ["0.25", "null", "NaN", "1e400", "12345678901234567890", "-0"])
+@pytest.mark.parametrize("form", ["leads", "signal"])
+def test_long_rows_are_read_as_short_ones_are(form: str, last: str) -> None:
+    rows = [json.dumps(LONG), json.dumps(LONG)[:-1] + f", {last}]", "[1, 2]"]
+    for these in (rows[:1], rows[1:2], rows[:2], rows):
+        names = STANDARD_LEADS[: len(these)]
+        leads = ",".join(f'"{name}": {row}' for name, row in zip(names, these, strict=True))
+        text = f"{{{leads}}}" if form == "leads" else f"[{','.join(these)}]"
+        body = f'{{"{form}": {text}, "fs_hz": 500}}'.encode()
+        expected = [np.array(from_json(row), np.float64).astype(np.float32) for row in these]
+        if len({len(row) for row in expected}) > 1:
+            with pytest.raises(InvalidSignal, match="differ in length"):
+                decode(body, Hints(leads=names))
+        else:
+            assert_array_equal(decode(body, Hints(leads=names)).signal_mv, expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({"leads": {"I": LONG, "II": None}}, ["leads.II"]),
+        ({"leads": {"I": LONG}, "units": LONG}, ["units"]),
+        ({"leads": LONG}, ["leads"]),
+        ({"signal": LONG}, ["signal.0"]),
+        ({"signal": [None], "lead_names": LONG}, ["lead_names", "signal.0"]),
+        ({"signal": [LONG], "lead_names": LONG}, ["lead_names"]),
+        ({"signal": [LONG], "leads": {"I": LONG}}, ["leads"]),
+        ({"signal": [[LONG]]}, ["signal.0"]),
+        ({"signal": [LONG], "fs_hz": LONG}, ["fs_hz"]),
+        ({"signal": [LONG], "patient": LONG}, ["patient"]),
+        (LONG, ["body"]),
+    ],
+)
+def test_long_rows_in_the_wrong_place(body: object, wrong: list[str]) -> None:
+    with pytest.raises(SchemaViolation) as caught:
+        decode(json.dumps(body).encode())
+    assert [field for field in fields(caught) if field.count(".") < 2][: len(wrong)] == wrong
+
+
+def test_names_and_repetitions_of_long_rows() -> None:
+    told = json.dumps({"leads": {"null": LONG, json.dumps(LONG): LONG[::-1], "II": LONG}}).encode()
+    decoded = decode(told, Hints(fs_hz=500))
+    assert decoded.leads[:2] == ("II", "null")
+    assert_array_equal(decoded.signal_mv, np.float32([LONG, LONG, LONG[::-1]]))
+    twice = f'{{"leads": {{"I": {LONG}, "II": {LONG}, "I": {LONG[::-1]}}}}}'.encode()
+    assert_array_equal(decode(twice, Hints(fs_hz=500)).signal_mv, np.float32([LONG[::-1], LONG]))
+
+
+def test_many_long_rows() -> None:
+    rows = [LONG] * 1001
+    with pytest.raises(SchemaViolation, match="nested"):
+        decode(json.dumps({"signal": rows}).encode())
+
+
 @pytest.mark.benchmark
 def test_cost_of_ten_seconds_of_twelve_leads() -> None:
     rng = np.random.default_rng(0)

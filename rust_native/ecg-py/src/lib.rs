@@ -13,6 +13,7 @@ mod config;
 mod gaps;
 mod guard;
 mod indices;
+mod json_numbers;
 mod logging;
 mod pool;
 mod results;
@@ -49,6 +50,8 @@ mod native {
     use crate::gaps::fill_gaps;
     #[pymodule_export]
     use crate::indices::{check_lead_reversal, quality_indices, snr_db};
+    #[pymodule_export]
+    use crate::json_numbers::take_json_numbers;
     #[pymodule_export]
     use crate::simd_path::{available_simd_paths, force_simd_path, simd_path};
     #[pymodule_export]

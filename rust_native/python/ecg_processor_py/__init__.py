@@ -21,6 +21,7 @@ from .findings import (
     signal_quality,
 )
 from .gaps import Gap, fill_gaps
+from .json_numbers import take_json_numbers
 from .quality_checks import (
     LeadReversal,
     QualityIndices,
@@ -90,4 +91,5 @@ __all__ = [
     "simd_path",
     "snr_db",
     "standardize",
+    "take_json_numbers",
 ]

@@ -47,6 +47,7 @@ __all__ = [
     "simd_path",
     "snr_db",
     "standardize",
+    "take_json_numbers",
 ]
 
 @final
@@ -108,6 +109,7 @@ def fill_gaps(
     x: Signal, fs_hz: float, longest_s: float, marker: float | None
 ) -> tuple[Signal, list[RawGap]]: ...
 def quality_indices(x: Signal, fs_hz: float) -> RawIndices: ...
+def take_json_numbers(text: bytes, fewest: int) -> tuple[bytes, NDArray[np.float64], list[int]]: ...
 def snr_db(x: Signal, fs_hz: float, peaks: Sequence[int]) -> list[float]: ...
 def check_lead_reversal(
     x: Signal, fs_hz: float, order: Sequence[int | None]

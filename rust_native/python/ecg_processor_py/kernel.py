@@ -177,3 +177,8 @@ class Kernel(Protocol):
         self, x: Signal, fs_hz: float, order: Sequence[int | None]
     ) -> list[RawReversal]:
         """Exchanged electrodes; `order` names the row of each standard lead."""
+
+    def take_json_numbers(
+        self, text: bytes, fewest: int
+    ) -> tuple[bytes, NDArray[np.float64], list[int]]:
+        """Text without its long arrays, their values, and how many of these each had."""

@@ -9,6 +9,7 @@ from .filters import bandpass, notch, remove_baseline
 from .gaps import fill_gaps
 from .hrv import hrv, normal_intervals
 from .indices import quality_indices
+from .json_numbers import take_json_numbers
 from .preparation import prepare_ecg_fm, resample, segment, standardize
 from .quality import signal_quality
 from .reversal import check_lead_reversal
@@ -37,4 +38,5 @@ __all__ = [
     "signal_quality",
     "snr_db",
     "standardize",
+    "take_json_numbers",
 ]
