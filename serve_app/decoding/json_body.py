@@ -1,5 +1,6 @@
 """JSON: ``{"fs_hz", "units", "leads": {"I": [...]}}`` or ``{..., "lead_names", "signal"}``."""
 
+import json
 import math
 import re
 from itertools import chain
@@ -24,6 +25,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 # A recording has a bracket and a name for each lead; more of them is an attack on memory.
 _MAX_BRACKETS, _MAX_QUOTES = 1000, 10_000
 _SAMPLE_TYPES: Final = {float, int, type(None)}
+# What is left once samples are taken out. Without the core all is, and is not read once more.
+_CHECKED_BYTES: Final = 100_000
 _Errors = list[dict[str, str]]
 # Samples, and what the core has parsed of them.
 _Floats = npt.NDArray[np.float64]
@@ -66,6 +69,8 @@ def decode_json(data: bytes, hints: Hints, limits: Limits) -> Decoded:
     rest, values, counts = take_json_numbers(data)
     _check_counts(rest, counts, limits)
     body = _parse_taken(rest, values, counts) or _parse_typed(data) or _parse(data)
+    if len(rest) <= _CHECKED_BYTES:
+        _refuse_repeated(rest)
     names, rows = _signals(body)
     units = _units(body)
     lengths = sorted({len(row) for row in rows})
@@ -87,6 +92,18 @@ def decode_json(data: bytes, hints: Hints, limits: Limits) -> Decoded:
 def _count(data: bytes, mark: bytes) -> int:
     """``data.count(mark)`` of one byte, four times as fast where there are many."""
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == mark[0]))
+
+
+def _refuse_repeated(text: bytes) -> None:
+    """Parsers take the last of members with one name, which may not be the one that is meant."""
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        for name in set(names):
+            if names.count(name) > 1:
+                raise _violation(name[:40], "stands there more than once")
+
+    json.loads(text, object_pairs_hook=once)
 
 
 def _check_counts(rest: bytes, counts: list[int], limits: Limits) -> None:

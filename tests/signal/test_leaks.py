@@ -32,6 +32,7 @@ CALLS = {
     "normal_intervals": "ecg.normal_intervals(rr)",
     "find_anomalies": "ecg.find_anomalies(np.cumsum(rr) / 1000.0, 300.0)",
     "quality_indices": "ecg.quality_indices(x, 500)",
+    "take_json_numbers": "ecg.take_json_numbers(b'[' + b', '.join([b'0.5'] * 50) + b', 1e2]')",
     "snr_db": "ecg.snr_db(x, 500, [300, 600, 900, 1200])",
     "check_lead_reversal": "ecg.check_lead_reversal(twelve, 500, names)",
     "stream": "stream = ecg.StreamingAnalyzer(500); stream.push(x[:500]); stream.flush()",
