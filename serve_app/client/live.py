@@ -27,6 +27,7 @@ from serve_app.streaming.events import (
     StartedEvent,
     StartMessage,
     SummaryEvent,
+    start_faults,
 )
 
 __all__ = ["Stream", "stream"]
@@ -130,7 +131,7 @@ async def stream(
         headers: Sent with the handshake.
 
     Raises:
-        InvalidParameter: No stream can begin like this, or the URL is none.
+        InvalidParameter: No stream can begin like this, or the URL is no URL.
         ServerProblem: The server refuses it, or has no stream at this address.
         Unavailable: The server cannot be reached.
     """
@@ -158,10 +159,7 @@ async def stream(
 
 
 def _invalid(error: ValidationError) -> InvalidParameter:
-    fields = [
-        {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
-        for item in error.errors(include_url=False, include_input=False)
-    ]
+    fields = start_faults(error)
     told = "; ".join(f"{item['field']}: {item['message']}" for item in fields)
     return InvalidParameter(
         f"No stream can begin like this: {told}.",
@@ -178,7 +176,7 @@ async def _connected(
             _address(url), open_timeout=timeout_s, max_size=None, additional_headers=headers
         )
     except InvalidURI:
-        raise InvalidParameter("The server's URL is none.", hint=_ADDRESS_HINT) from None
+        raise InvalidParameter("That is no URL of a server.", hint=_ADDRESS_HINT) from None
     except InvalidStatus as error:
         raise _no_stream(error.response.status_code) from error
     except (OSError, TimeoutError, InvalidHandshake) as error:
