@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serve_app.errors import InvalidSignal
-from serve_app.recording import STANDARD_LEADS, Recording
+from serve_app.recording import STANDARD_LEADS, Recording, lead_list
 
 __all__ = [
     "MODEL_FS_HZ",
@@ -81,7 +81,7 @@ def check(recording: Recording) -> None:
     ]
     if broken:
         raise InvalidSignal(
-            f"Missing or non-finite samples (NaN, Inf) in: {', '.join(broken)}.",
+            f"Missing or non-finite samples (NaN, Inf) in: {lead_list(broken)}.",
             hint="Cut the gap out or interpolate it, and send the recording again.",
             extra={"leads": broken},
         )
@@ -92,7 +92,7 @@ def check(recording: Recording) -> None:
     ]
     if huge:
         raise InvalidSignal(
-            f"More than {_LARGEST_SPAN_MV:g} mV from peak to peak in: {', '.join(huge)}.",
+            f"More than {_LARGEST_SPAN_MV:g} mV from peak to peak in: {lead_list(huge)}.",
             hint="No heart does that. If the samples are microvolts, say units=uV.",
             extra={"leads": huge},
         )

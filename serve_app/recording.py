@@ -1,5 +1,8 @@
 """One decoded recording, whatever file it came from."""
 
+import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +11,7 @@ import numpy.typing as npt
 
 from serve_app.errors import InvalidSignal
 
-__all__ = ["STANDARD_LEADS", "Recording", "make_recording", "standard_lead_name"]
+__all__ = ["STANDARD_LEADS", "Recording", "lead_list", "make_recording", "standard_lead_name"]
 
 STANDARD_LEADS: Final = (
     *("I", "II", "III", "aVR", "aVL", "aVF"),
@@ -65,6 +68,14 @@ def standard_lead_name(name: str) -> str:
         if stripped != folded and stripped in _BY_FOLDED_NAME:
             return _BY_FOLDED_NAME[stripped]
     return _BY_FOLDED_NAME.get(folded, name.strip())
+
+
+def lead_list(leads: Iterable[str]) -> str:
+    """Names for a message: "I, II", and those in quotes that would read as several."""
+    return ", ".join(
+        json.dumps(lead, ensure_ascii=False) if re.search(r'[\s,"]', lead) else lead
+        for lead in leads
+    )
 
 
 def make_recording(

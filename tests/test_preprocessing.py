@@ -80,6 +80,16 @@ def test_one_flat_lead_becomes_zeros(sinus_mv):
     assert not prepare(recording(flat)).segments[:, 4].any()
 
 
+@pytest.mark.parametrize("bad", [np.nan, 900.0])
+def test_names_with_commas_or_blanks_are_told_in_quotes(sinus_mv, bad):
+    broken = sinus_mv[:4].copy()
+    broken[:3, 7] = bad
+    leads = ["sig 1, fmt 16", "MLII", "V1 2", "fine"]
+    with pytest.raises(InvalidSignal, match=r'in: "sig 1, fmt 16", MLII, "V1 2"\.$') as told:
+        check(recording(broken, leads))
+    assert told.value.extra["leads"] == leads[:3]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_samples_that_are_not_finite_are_refused_by_lead(sinus_mv, bad):
     broken = sinus_mv.copy()

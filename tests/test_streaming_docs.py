@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serve_app.api import create_app
 from serve_app.settings import Settings
 from serve_app.streaming.events import StartMessage
+from tests.live_app import live
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "streaming.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
@@ -70,6 +72,16 @@ def test_a_record_from_a_shell(server, data_dir):
     assert opening == "100.hea: wfdb, 2 leads, 360 Hz, 0:30:06"
     lines = [json.loads(line) for line in told if line.startswith("{")]
     assert [line["type"] for line in lines] == ["recording", *["window"] * 181, "summary"]
+
+
+def test_the_client_ends_at_once_where_a_chunk_does_not_fit(pipeline, settings):
+    """It is not left waiting for events until the server gives up, after 30 s."""
+    chunks = [np.zeros((3, 72), np.float32)]
+    with live(create_app(pipeline, settings)) as url:
+        watching = asyncio.wait_for(defined(PYTHON[0])["watch"](url, chunks), 5)
+        with pytest.raises(ExceptionGroup) as told:
+            asyncio.run(watching)
+    assert [str(each) for each in told.value.exceptions] == ["3 rows; the stream has 2 leads"]
 
 
 @pytest.mark.ray

@@ -24,7 +24,7 @@ from serve_app.errors import (
     SchemaViolation,
 )
 from serve_app.settings import Settings
-from serve_app.streaming.events import StartMessage
+from serve_app.streaming.events import StartMessage, start_faults
 from serve_app.streaming.live import LiveStream
 
 __all__ = ["stream_router"]
@@ -179,10 +179,7 @@ def _start(message: dict[str, Any]) -> StartMessage:
     try:
         return StartMessage.model_validate(message)
     except ValidationError as error:
-        fields = [
-            {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
-            for item in error.errors(include_url=False, include_input=False)
-        ]
+        fields = start_faults(error)
         detail = "; ".join(f"{item['field']}: {item['message']}" for item in fields)
         raise SchemaViolation(
             f"The first message must be a start: {detail}.",

@@ -144,7 +144,8 @@ class AsyncClient:
             start: What else the stream begins with.
 
         Raises:
-            ServerProblem: The server refuses it, or ends it.
+            InvalidParameter: No stream can begin like this.
+            ServerProblem: The server refuses it, ends it, or has no stream at this address.
             Unavailable: The server cannot be reached.
         """
         from serve_app.client.live import stream  # websockets: for who streams

@@ -7,12 +7,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedOK,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+)
 
 from serve_app.client.calls import ServerProblem
-from serve_app.errors import EcgServeError, Unavailable
+from serve_app.errors import EcgServeError, InvalidParameter, Unavailable
 from serve_app.streaming.events import (
     BeatEvent,
     ErrorEvent,
@@ -21,12 +27,14 @@ from serve_app.streaming.events import (
     StartedEvent,
     StartMessage,
     SummaryEvent,
+    start_faults,
 )
 
 __all__ = ["Stream", "stream"]
 
 _EVENTS: Final[TypeAdapter[Event]] = TypeAdapter(Event)
 _OPEN_TIMEOUT_S: Final = 10.0
+_ADDRESS_HINT: Final = "Give the server's own address, such as http://127.0.0.1:8000."
 # A message holds up to 1 MiB; shorter ones bring beats sooner.
 _MESSAGE_VALUES: Final = 1 << 17
 
@@ -123,26 +131,23 @@ async def stream(
         headers: Sent with the handshake.
 
     Raises:
-        ServerProblem: The server refuses it.
+        InvalidParameter: No stream can begin like this, or the URL is no URL.
+        ServerProblem: The server refuses it, or has no stream at this address.
         Unavailable: The server cannot be reached.
     """
-    start = StartMessage(
-        fs_hz=fs_hz,
-        leads=list(leads),
-        units=units,
-        predictions=predictions,
-        missing_leads=missing_leads,
-        model=model,
-        precision=precision,
-    )
     try:
-        connection = await connect(
-            _address(url), open_timeout=open_timeout_s, max_size=None, additional_headers=headers
+        start = StartMessage(
+            fs_hz=fs_hz,
+            leads=list(leads),
+            units=units,
+            predictions=predictions,
+            missing_leads=missing_leads,
+            model=model,
+            precision=precision,
         )
-    except (OSError, TimeoutError, InvalidStatus) as error:
-        raise Unavailable(
-            f"The server cannot be reached ({type(error).__name__}).", hint="Is it running?"
-        ) from error
+    except ValidationError as error:
+        raise _invalid(error) from None
+    connection = await _connected(url, open_timeout_s, headers)
     async with connection:
         await connection.send(start.model_dump_json())
         try:
@@ -151,6 +156,47 @@ async def stream(
             raise _unavailable(error) from error
         assert isinstance(started, StartedEvent)  # noqa: S101 - the protocol's first answer
         yield Stream(connection, started)
+
+
+def _invalid(error: ValidationError) -> InvalidParameter:
+    fields = start_faults(error)
+    told = "; ".join(f"{item['field']}: {item['message']}" for item in fields)
+    return InvalidParameter(
+        f"No stream can begin like this: {told}.",
+        hint="fs_hz is 100 to 2000; leads are the names of the rows that will be sent.",
+        extra={"errors": fields},
+    )
+
+
+async def _connected(
+    url: str, timeout_s: float, headers: Mapping[str, str] | None
+) -> ClientConnection:
+    try:
+        return await connect(
+            _address(url), open_timeout=timeout_s, max_size=None, additional_headers=headers
+        )
+    except InvalidURI:
+        raise InvalidParameter("That is no URL of a server.", hint=_ADDRESS_HINT) from None
+    except InvalidStatus as error:
+        raise _no_stream(error.response.status_code) from error
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        raise Unavailable(
+            f"The server cannot be reached ({type(error).__name__}).", hint="Is it running?"
+        ) from error
+
+
+def _no_stream(status: int) -> EcgServeError:
+    """Of a handshake that was answered, but by no WebSocket."""
+    if status >= 500:
+        return Unavailable(f"The server cannot be reached (HTTP status {status}).")
+    return ServerProblem(
+        {
+            "status": status,
+            "code": "bad_request",
+            "detail": f"The server takes no stream at this address (HTTP status {status}).",
+            "hint": _ADDRESS_HINT,
+        }
+    )
 
 
 def _address(url: str) -> str:

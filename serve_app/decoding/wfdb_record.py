@@ -65,6 +65,7 @@ def decode_wfdb(files: Files, limits: Limits) -> Decoded:
 
     Signals of several samples a frame keep them (high-resolution mode) where all leads have as
     many; other mixtures are averaged to the frame rate. Gaps between segments are NaN.
+    One segment ends where the first of its leads does, once skewed ones are moved forward.
 
     Raises:
         InvalidFormat: No header, several records, or a header that breaks the format.
@@ -77,7 +78,19 @@ def decode_wfdb(files: Files, limits: Limits) -> Decoded:
         return _read_segments(record, segments, signal_files, limits)
     layout = _layout(record)
     signal = _read_segment(record, layout, signal_files, limits)
-    return _decoded(signal, record, layout)
+    return _decoded(_without_skewed_end(signal, record, layout), record, layout)
+
+
+def _without_skewed_end(
+    signal: npt.NDArray[np.float32], record: Header, layout: _Layout
+) -> npt.NDArray[np.float32]:
+    """Cut to where the samples of every lead end, once skewed ones are moved forward."""
+    missing = 0
+    for row, index in zip(signal, layout.indices, strict=True):
+        skew = record.signals[index].skew * layout.per_frame
+        known = np.flatnonzero(np.isfinite(row[row.size - skew :]))
+        missing = max(missing, skew - (int(known[-1]) + 1 if known.size else 0))
+    return signal[:, : signal.shape[1] - missing]
 
 
 def open_wfdb(files: Sequence[tuple[str, Content]], limits: Limits) -> Blocks:

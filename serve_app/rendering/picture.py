@@ -45,6 +45,8 @@ def render_svg(result: Result, recording: Recording) -> bytes:
     signal_mv = _drawn_signal(recording, leads)
     chart = _chart(signal_mv, leads, recording.fs_hz)
     picture = ET.fromstring(chart.to_svg())  # noqa: S314 - made here
+    _stand_pulses_at_0_mv(picture, chart)
+    _mark_poor_leads(picture, chart, leads, result)
     width_mm = max(chart.width_mm, _MIN_WIDTH_MM)
     head = _head(result, _notes(recording, leads), width_mm)
     return _page(picture, head, width_mm, chart.height_mm)
@@ -118,6 +120,30 @@ def _amplitude_range(signal_mv: _Signal) -> tuple[float, float]:
         -max(1.0, min(_MAX_MV, math.ceil(-low * 2) / 2)),
         max(1.0, min(_MAX_MV, math.ceil(high * 2) / 2)),
     )
+
+
+def _stand_pulses_at_0_mv(picture: ET.Element, chart: Any) -> None:
+    """On paper a calibration pulse stands at 0 mV; ecg-plot draws it in the middle of the panel."""
+    first_mm = min(panel.x for panel in chart.panels)
+    panels = [panel for panel in chart.panels if panel.x == first_mm]
+    pulses = [path for path in picture.iter(f"{{{_SVG}}}path") if "clip-path" not in path.attrib]
+    for panel, pulse in zip(panels, pulses, strict=True):
+        foot_mm = float(pulse.get("d", "").partition(" ")[0].partition(",")[2])
+        pulse.set("transform", f"translate(0 {panel.baseline - foot_mm:g})")
+
+
+def _mark_poor_leads(
+    picture: ET.Element, chart: Any, leads: tuple[str, ...], result: Result
+) -> None:
+    """Write quality issues beside the names of their leads: why a line is flat, say."""
+    # Found by their place: a lead may be called like anything else that stands on the page.
+    drawn = {(str(panel.x), str(panel.y - 1)): leads[panel.lead] for panel in chart.panels}
+    for text in picture.iter(f"{{{_SVG}}}text"):
+        lead = drawn.get((text.get("x", ""), text.get("y", "")))
+        quality = result.quality.leads.get(lead) if lead else None
+        if quality and quality.issues:
+            mark = ET.SubElement(text, f"{{{_SVG}}}tspan", {"dx": "1.5", "fill": _WARNING})
+            mark.text = ", ".join(quality.issues).replace("_", " ")
 
 
 def _notes(recording: Recording, leads: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serve_app.results import Measured, ModelInfo, Result
 from serve_app.streaming.lines import NotPredicted, RhythmSummary
@@ -15,6 +15,7 @@ __all__ = [
     "StartMessage",
     "StartedEvent",
     "SummaryEvent",
+    "start_faults",
 ]
 
 
@@ -33,6 +34,14 @@ class StartMessage(BaseModel):
     missing_leads: Literal["refuse", "zero"] = "refuse"
     model: str | None = Field(None, max_length=500)
     precision: str | None = Field(None, max_length=20)
+
+
+def start_faults(error: ValidationError) -> list[dict[str, str]]:
+    """What is wrong with a start, for people: ``field`` and ``message`` of each fault."""
+    return [
+        {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
+        for item in error.errors(include_url=False, include_input=False)
+    ]
 
 
 class _Event(BaseModel):

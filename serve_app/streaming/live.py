@@ -27,6 +27,7 @@ from serve_app.streaming.events import (
 )
 from serve_app.streaming.lines import NotPredicted
 from serve_app.streaming.rhythm import RhythmHistory
+from serve_app.streaming.windows import measure_windows
 
 __all__ = ["LiveStream"]
 
@@ -75,6 +76,7 @@ class LiveStream:
         self._request_id = request_id
         self._longest_s = longest_s
         self._step = round(SEGMENT_S * start.fs_hz)
+        self._longest = round(_WINDOW_S * start.fs_hz)
         self._past: list[Signal] = []
         self._tracker = BeatTracker(start.fs_hz, len(self._leads))
         self._rhythm = RhythmHistory(start.fs_hz)
@@ -154,12 +156,25 @@ class LiveStream:
         await self._tell_beats(await asyncio.to_thread(self._tracker.end_stretch))
         if self._concluding:
             await self._concluding
+        await self._measure_remainder()
         rhythm = await asyncio.to_thread(
             self._rhythm.summary, self._tracker.stretches, self.duration_s
         )
         await self._emit(
             SummaryEvent(duration_s=round(self.duration_s, 6), results=self._results, rhythm=rhythm)
         )
+
+    async def _measure_remainder(self) -> None:
+        """Let the summary count what came after the last Result, if the last 10 s are good."""
+        stop = self._tracker.position
+        remainder = stop % self._step
+        if not remainder:
+            return
+        window = self._last_window()
+        recording = self._recording(window)
+        (measured,) = await asyncio.to_thread(measure_windows, recording, 0, window.shape[1], None)
+        if measured.usable and not measured.missing:  # as for each Result
+            self._rhythm.add_usable(stop - remainder, stop)
 
     async def stop(self) -> None:
         """Make no more Results: nobody takes them."""
@@ -170,11 +185,13 @@ class LiveStream:
     async def _conclude(self) -> None:
         if self._concluding:
             await self._concluding
-        longest = round(_WINDOW_S * self._fs_hz)
-        window = np.concatenate(self._past, axis=1)[:, -longest:]
-        self._past = [window[:, -(longest - self._step) :]]
+        window = self._last_window()
+        self._past = [window[:, -(self._longest - self._step) :]]
         self._concluding = asyncio.create_task(self._tell_result(window, self._tracker.position))
         self._concluding.add_done_callback(self._note_failure)
+
+    def _last_window(self) -> Signal:
+        return np.concatenate(self._past, axis=1)[:, -self._longest :]
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and not self.broken.done():

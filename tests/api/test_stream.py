@@ -85,6 +85,22 @@ def test_beats_are_the_signal_core_s(events, signal_mv):
     assert all(0 < beat["confidence"] <= 1 for beat in beats)
 
 
+@pytest.mark.parametrize("samples", [11_000, 1700, 10_000])
+def test_the_summary_measures_what_no_result_was_due_for(client, signal_mv, samples):
+    summary = answered(client, [binary(signal_mv[:, :samples])], predictions=False)[-1]
+    assert summary["rhythm"]["measured_s"] == summary["duration_s"] == samples / FS_HZ
+    assert summary["rhythm"]["heart_rate"]["mean_bpm"] == pytest.approx(61, abs=4)
+
+
+@pytest.mark.parametrize("spoil", [lambda tail: tail * np.nan, lambda tail: tail * 1e6])
+def test_a_poor_remainder_is_not_measured(client, signal_mv, spoil):
+    """Of 22 s the last 2 s are missing, or no heart's."""
+    signal = signal_mv.copy()
+    signal[:, 10_000:] = spoil(signal[:, 10_000:])
+    summary = answered(client, [binary(signal)], predictions=False)[-1]
+    assert summary["rhythm"]["measured_s"] == 20
+
+
 def test_the_events_in_their_order(events):
     assert events[0]["type"] == "started"
     assert events[0]["model"]["demo"] is True

@@ -7,7 +7,8 @@ import pytest
 from benchmarks.server import free_port
 from serve_app.api import create_app
 from serve_app.client import AsyncClient, ServerProblem
-from serve_app.errors import Unavailable
+from serve_app.client.live import stream
+from serve_app.errors import InvalidParameter, Unavailable
 from tests.live_app import live
 
 
@@ -70,3 +71,46 @@ def test_what_is_refused_is_told_as_by_every_call(url, sinus_mv):
 def test_nobody_there(sinus_mv):
     with pytest.raises(Unavailable, match="cannot be reached"):
         asyncio.run(events_of(f"http://127.0.0.1:{free_port()}", sinus_mv[:2]))
+
+
+@pytest.mark.parametrize("path", ["/v1/stream", "/elsewhere"])
+def test_a_wrong_address_is_told_as_such(url, sinus_mv, path):
+    with pytest.raises(ServerProblem, match=r"no stream at this address \(HTTP status 40") as told:
+        asyncio.run(events_of(url + path, sinus_mv[:2]))
+    assert told.value.http_status in (403, 404)
+    assert "http://127.0.0.1:8000." in told.value.hint
+
+
+def test_what_is_no_url_is_told():
+    async def begin():
+        async with stream("127.0.0.1:8000", fs_hz=500, leads=["I"]):
+            pass
+
+    with pytest.raises(InvalidParameter, match="URL"):
+        asyncio.run(begin())
+
+
+def test_a_gateway_without_a_server():
+    """What a proxy says whose server is down."""
+
+    async def app(scope, receive, send):
+        await send({"type": "websocket.http.response.start", "status": 502, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b""})
+
+    with live(app) as url, pytest.raises(Unavailable, match="HTTP status 502"):
+        asyncio.run(events_of(url, []))
+
+
+@pytest.mark.parametrize(
+    ("start", "field"),
+    [({"fs_hz": 50}, "fs_hz"), ({"leads": []}, "leads"), ({"units": "V"}, "units")],
+)
+def test_what_no_stream_begins_with_is_refused_before_it_is_sent(start, field):
+    async def begin():
+        url = f"http://127.0.0.1:{free_port()}"
+        async with stream(url, **{"fs_hz": 500, "leads": ["I"]} | start):
+            pass
+
+    with pytest.raises(InvalidParameter, match=f": {field}: ") as told:
+        asyncio.run(begin())
+    assert told.value.extra["errors"][0]["field"] == field

@@ -17,6 +17,7 @@ from serve_app.errors import (
     MissingParameter,
     PayloadTooLarge,
 )
+from serve_app.preprocessing import check
 from serve_app.recording import STANDARD_LEADS, make_recording, standard_lead_name
 
 RECORDS = [
@@ -25,12 +26,12 @@ RECORDS = [
     *("twelve_lead/ludb/data/101", "twelve_lead/ptbxl/records500/00000/00145_hr"),
     *("formats/wfdb/s0010_re", "formats/wfdb/100_3chan", "formats/wfdb/binformats"),
     *("formats/wfdb/flacformats", "formats/wfdb/mixedsignals", "formats/wfdb/310derive"),
-    *("formats/wfdb/311derive_3", "formats/wfdb/test01_00s", "formats/wfdb/test01_00s_skew"),
+    *("formats/wfdb/311derive_3", "formats/wfdb/test01_00s"),
     "formats/wfdb/multi-segment/fixed1/v102s",
     *("derived/wfdb/00021hr_fmt24", "derived/wfdb/00021hr_fmt32", "derived/wfdb/00021hr_fmt516"),
 ]
-# Leads with different counts of samples a frame; they have a test of their own.
-AVERAGED = ("test01_00s_frame", "test01_00s_skewframe")
+# Leads with different counts of samples a frame, or skewed; they have tests of their own.
+OTHERWISE = ("test01_00s_frame", "test01_00s_skewframe", "test01_00s_skew")
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -84,7 +85,7 @@ def test_every_lead_that_the_reference_reader_reads(
         by_lead = dict(zip(map(standard_lead_name, names), reference.e_p_signal, strict=True))
         decoded = decode_path(path)
         signals = zip(decoded.leads, decoded.signal_mv, strict=True)
-        if path.stem not in AVERAGED:
+        if path.stem not in OTHERWISE:
             for lead, signal in signals:
                 assert_array_equal(signal, by_lead[lead].astype(np.float32), err_msg=path.name)
     assert paths
@@ -116,13 +117,33 @@ def test_pressures_and_monitors_other_signals_are_left_out(data_dir: Path) -> No
     assert decoded.signal_mv.shape == (3, 8000)
 
 
-@pytest.mark.parametrize("name", ["test01_00s_frame", "test01_00s_skewframe"])
-def test_leads_of_different_rates_are_averaged(data_dir: Path, wfdb: ModuleType, name: str) -> None:
+@pytest.mark.parametrize(("name", "skew"), [("test01_00s_frame", 0), ("test01_00s_skewframe", 3)])
+def test_leads_of_different_rates_are_averaged(
+    data_dir: Path, wfdb: ModuleType, name: str, skew: int
+) -> None:
     path = data_dir / "formats/wfdb" / name
     reference = wfdb.rdrecord(str(path))
-    assert_array_equal(
-        decode_path(path.with_suffix(".hea")).signal_mv, reference.p_signal.T.astype(np.float32)
-    )
+    decoded = decode_path(path.with_suffix(".hea")).signal_mv
+    expected = reference.p_signal.T.astype(np.float32)
+    assert_array_equal(decoded, expected[:, : 4000 - skew])
+
+
+def test_a_skewed_record_ends_where_its_first_lead_does(data_dir: Path, wfdb: ModuleType) -> None:
+    path = data_dir / "formats/wfdb/test01_00s_skew.hea"
+    expected = wfdb.rdrecord(str(path.with_suffix(""))).p_signal.T.astype(np.float32)
+    assert np.isnan(expected[1, 3997:]).all()
+    decoded = decode_path(path)
+    assert_array_equal(decoded.signal_mv, expected[:, :3997])
+    check(decoded)  # it can be answered
+
+
+def test_other_gaps_of_a_skewed_record_stay() -> None:
+    stored = np.arange(20, dtype="<i2").reshape(10, 2)
+    stored[[0, 6, 9], 0] = -(2**15)  # missing
+    header = b"rec 2 500 10\nrec.dat 16 1/mV 16 0 0 0 0 I\nrec.dat 16:2 1/mV 16 0 0 0 0 II"
+    signal = decode(Upload((("rec.hea", header), ("rec.dat", stored.tobytes())))).signal_mv
+    assert_array_equal(signal[0], [np.nan, 2, 4, 6, 8, 10, np.nan, 14])
+    assert_array_equal(signal[1], [5, 7, 9, 11, 13, 15, 17, 19])
 
 
 def test_round_trip(make_record, short: np.ndarray) -> None:

@@ -1,7 +1,9 @@
 """The paper picture: physical sizes, what stands above it, what bad signals do to it."""
 
+import asyncio
 import io
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +52,47 @@ def test_it_is_drawn_at_25_mm_a_second_and_10_mm_a_millivolt(predicted):
     width_mm, height_mm = (page.get(side) for side in ("width", "height"))
     assert width_mm.endswith("mm")
     assert page.get("viewBox") == f"0 0 {width_mm[:-2]} {height_mm[:-2]}"
+
+
+def pulses(page):
+    """Points of the calibration pulses in mm, and by how much each is moved down."""
+    for path in page.iter(f"{SVG}path"):
+        if "clip-path" not in path.attrib:
+            points = [point.split(",") for point in path.get("d").removeprefix("M").split(" L")]
+            moved_mm = float(path.get("transform").removeprefix("translate(0 ")[:-1])
+            yield np.array(points, float) + np.array([0, moved_mm])
+
+
+@pytest.mark.parametrize("peak_mv", [-3.0, 3.0])
+def test_calibration_pulses_stand_at_0_mv(predicted, peak_mv):
+    """The panels hold more below 0 mV than above, or the other way round."""
+    recording = predicted.recording
+    signal_mv = np.zeros_like(recording.signal_mv)
+    signal_mv[:, 100] = peak_mv
+    page = page_of(predicted.result, replace(recording, signal_mv=signal_mv))
+    zero_mv = [trace[0, 1] for trace in traces(page)]
+    pulse_mm = list(pulses(page))
+    assert len(pulse_mm) == 4
+    rows = [zero_mv[0], zero_mv[1], zero_mv[2], zero_mv[12]]  # I, II, III and the strip
+    assert [pulse[0, 1] for pulse in pulse_mm] == pytest.approx(rows, abs=1e-3)
+    assert [pulse[2, 1] for pulse in pulse_mm] == pytest.approx(np.array(rows) - 10, abs=1e-3)
+
+
+def test_flat_leads_say_so(pipeline, predicted):
+    recording = predicted.recording
+    signal_mv = recording.signal_mv.copy()
+    signal_mv[[recording.leads.index("II"), recording.leads.index("V3")]] = 0.1
+    spoilt = replace(recording, signal_mv=signal_mv)
+    result = asyncio.run(pipeline.analyze(spoilt))
+    marked = {
+        (text.text, mark.text)
+        for text in page_of(result, spoilt).iter(f"{SVG}text")
+        for mark in text
+        if "flat" in mark.text
+    }
+    assert marked == {("II", "flat"), ("V3", "flat")}
+    before = list(page_of(predicted.result, recording).iter(f"{SVG}tspan"))
+    assert all("flat" not in mark.text for mark in before)
 
 
 def test_what_stands_above(predicted):
