@@ -50,6 +50,8 @@ class SendForm(StrEnum):
 
 
 Write = Annotated[list[OutForm] | None, typer.Option(help="Beside the JSON; may be repeated.")]
+# Hidden, so that it is not watched; there, so that a second watcher meets the first one's lock.
+_WATCH_SPOOL = ".ecg-spool"
 _NEED_CAIRO = frozenset({"dicom-pdf", "pdf", "png"})
 
 
@@ -115,25 +117,29 @@ def watch(
         Path | None, typer.Option(help="Folder for results; by default the same.")
     ] = None,
     write: Write = None,
-    spool: SpoolFolder = Path("ecg-spool"),
+    spool: Annotated[
+        Path | None, typer.Option(help="The queue; by default .ecg-spool in the results' folder.")
+    ] = None,
     interval_s: Annotated[float, typer.Option(help="Between looks.", min=0.05)] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="What is there now, then end.")] = False,
 ) -> None:
     """Answer every recording that is put into a folder, without a person.
 
-    Each result is a file with `"review": "needed"`: nobody has looked at it.
+    Each result is a file with `"review": "needed"`: nobody has looked at it. With --once the exit
+    code is 1 if some recording has got no result.
     """
     with failures_told(as_json=False):
         if not folder.is_dir():
             raise SettingsError("There is no such folder.", hint="Make it first.")
         _check_forms(_names(write))
         results = Folder(out or folder, _names(write))
+        spool = spool or (out or folder) / _WATCH_SPOOL
         with _working(spool, server, model, [results], in_thread=not once) as (queue, worker, stop):
             watcher = Watcher(folder, results, queue)
             if once:
                 watcher.look(settled=True)
                 _work_to_the_end(queue, worker, stop)
-                return
+                raise typer.Exit(1 if watcher.failed_count + worker.set_aside_count else 0)
             while not stop.wait(interval_s):
                 if watcher.look():
                     worker.news.set()

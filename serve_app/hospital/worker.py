@@ -39,7 +39,13 @@ class Worker:
         self._first_wait_s = first_wait_s
         self._not_before_s: dict[str, float] = {}
         self._waits_s: dict[str, float] = {}
+        self._set_aside_count = 0
         self.news = threading.Event()
+
+    @property
+    def set_aside_count(self) -> int:
+        """How many items came to an end without a result."""
+        return self._set_aside_count
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; the item in hand is finished first."""
@@ -119,6 +125,7 @@ class Worker:
                 return False
         self._forget_waits(item)
         self._spool.set_aside(item, problem_of(error))
+        self._set_aside_count += 1
         _log.warning("item %s set aside (%s)", item.identity, error.code)
         return True
 

@@ -14,6 +14,7 @@ from pynetdicom import AE
 from typer.testing import CliRunner
 
 from serve_app.cli import app
+from serve_app.hospital.spool import Spool
 
 from .conftest import until
 
@@ -31,7 +32,7 @@ def test_watch_once_and_again(tmp_path, dicom_bytes):
     (inbox / "bad.bin").write_bytes(b"\x01\x02")
     call = ("watch", inbox, "--out", out, "--spool", tmp_path / "s", "--once", "--write", "csv")
     done = run(*call)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     answer = json.loads((out / "good.dcm.ecg-result.json").read_bytes())
     assert (answer["review"], answer["result"]["model"]["demo"]) == ("needed", True)
     assert (out / "good.dcm.ecg-result.csv").exists()
@@ -39,6 +40,44 @@ def test_watch_once_and_again(tmp_path, dicom_bytes):
     written = (out / "good.dcm.ecg-result.json").stat().st_mtime_ns
     assert run(*call).exit_code == 0
     assert (out / "good.dcm.ecg-result.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.dcm", b""),
+        ("alone.hea", b"alone 1 500 5000\nalone.dat 16 200 16 0 0 0 0 I\n"),
+        ("elsewhere.hea", b"elsewhere 1 500 5000\n../x.dat 16 200 16 0 0 0 0 I\n"),
+    ],
+)
+def test_watch_once_tells_by_its_exit_code_that_one_failed(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    done = run("watch", tmp_path, "--once")
+    assert done.exit_code == 1, done.output
+    assert json.loads((tmp_path / f"{name}.ecg-result.json").read_bytes())["error"]
+
+
+def test_the_queue_is_with_the_results_and_never_watched(tmp_path, monkeypatch):
+    inbox, here = tmp_path / "in", tmp_path / "here"
+    inbox.mkdir()
+    here.mkdir()
+    (inbox / "bad.bin").write_bytes(b"\x01\x02")
+    monkeypatch.chdir(here)
+    for queue in (inbox / ".ecg-spool", inbox / "queue"):
+        (inbox / "bad.bin.ecg-result.json").unlink(missing_ok=True)
+        options = () if queue.name == ".ecg-spool" else ("--spool", queue)
+        assert [run("watch", inbox, "--once", *options).exit_code for _ in range(2)] == [1, 0]
+        assert len(list((queue / "failed").iterdir())) == 1
+    assert len(list(inbox.rglob("*.ecg-result.json"))) == 1
+    assert not list(here.iterdir())
+
+
+def test_a_second_watcher_of_a_folder_is_refused(tmp_path):
+    first = Spool(tmp_path / ".ecg-spool")
+    done = run("watch", tmp_path, "--once")
+    first.close()
+    assert done.exit_code == 2
+    assert "Another process works on this spool" in done.stderr
 
 
 @pytest.mark.parametrize(
