@@ -20,11 +20,20 @@ from serve_app.cli_engine import model_app
 from serve_app.cli_evaluate import evaluate
 from serve_app.cli_follow import follow
 from serve_app.cli_hospital import receive, watch
-from serve_app.cli_options import Files, FsHz, Leads, Lines, MissingLeads, Server, Units
+from serve_app.cli_options import (
+    Files,
+    FsHz,
+    Leads,
+    Lines,
+    MissingLeads,
+    Server,
+    Units,
+    given_hints,
+)
 from serve_app.cli_output import tracked
 from serve_app.cli_plot import plot
 from serve_app.client import Client
-from serve_app.decoding import Hints, Limits, Upload
+from serve_app.decoding import Limits, Upload
 from serve_app.decoding.paths import read_path
 from serve_app.engine.identity import ModelSource
 from serve_app.engine.loading import fetch_model, load_engine
@@ -209,8 +218,7 @@ def _asker(
 
 async def _ask_here(pipeline: Pipeline, what: str, path: Path, query: dict[str, Any]) -> Result:
     upload = _upload(path)
-    names = query["leads"]
-    hints = Hints(query["fs_hz"], query["units"], tuple(names.split(",")) if names else None)
+    hints = given_hints(query["fs_hz"], query["units"], query["leads"])
     if what == "analyze":
         return await pipeline.analyze(upload, hints=hints)
     options = Options(missing_leads=query["missing_leads"])

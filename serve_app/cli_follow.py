@@ -14,7 +14,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from serve_app.cli_options import Files, FsHz, Leads, Lines, MissingLeads, Server, Units
+from serve_app.cli_options import (
+    Files,
+    FsHz,
+    Leads,
+    Lines,
+    MissingLeads,
+    Server,
+    Units,
+    given_hints,
+)
 from serve_app.cli_output import progress_bars, tell_error
 from serve_app.client import Client
 from serve_app.decoding import Hints
@@ -88,8 +97,7 @@ def _follower(
         fetch_model(settings)
     patient = settings.model_copy(update={"request_timeout_s": _NO_DEADLINE_S})
     pipeline = Pipeline(patient, InProcessModel(partial(load_engine, settings)))
-    names = tuple(hints["leads"].split(",")) if hints["leads"] else None
-    given = Hints(hints["fs_hz"], hints["units"], names)
+    given = given_hints(**hints)
     with asyncio.Runner() as runner:
         yield partial(_lines_here, runner, settings, pipeline, given, options, window_s)
 

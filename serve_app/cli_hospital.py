@@ -12,7 +12,10 @@ from typing import Annotated
 
 import typer
 
+from serve_app.cli_options import FsHz, Leads, Units, given_hints
 from serve_app.cli_output import failures_told
+from serve_app.decoding import Hints
+from serve_app.decoding.upload import NO_HINTS
 from serve_app.errors import NotInstalled, SettingsError
 from serve_app.hospital.asking import asker
 from serve_app.hospital.deliveries import Delivery, DicomNode, Folder
@@ -121,6 +124,9 @@ def watch(
         Path | None, typer.Option(help="The queue; by default .ecg-spool in the results' folder.")
     ] = None,
     interval_s: Annotated[float, typer.Option(help="Between looks.", min=0.05)] = 2.0,
+    fs_hz: FsHz = None,
+    units: Annotated[Units | None, typer.Option()] = None,
+    leads: Leads = None,
     once: Annotated[bool, typer.Option("--once", help="What is there now, then end.")] = False,
 ) -> None:
     """Answer every recording that is put into a folder, without a person.
@@ -134,7 +140,9 @@ def watch(
         _check_forms(_names(write))
         results = Folder(out or folder, _names(write))
         spool = spool or (out or folder) / _WATCH_SPOOL
-        with _working(spool, server, model, [results], in_thread=not once) as (queue, worker, stop):
+        hints = given_hints(fs_hz, units, leads)
+        working = _working(spool, server, model, [results], hints, in_thread=not once)
+        with working as (queue, worker, stop):
             watcher = Watcher(folder, results, queue)
             if once:
                 watcher.look(settled=True)
@@ -179,6 +187,7 @@ def _working(
     server: str | None,
     model: str | None,
     deliveries: Sequence[Delivery],
+    hints: Hints = NO_HINTS,
     *,
     in_thread: bool = True,
 ) -> Iterator[tuple[Spool, Worker, threading.Event]]:
@@ -186,8 +195,8 @@ def _working(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     queue, stop = Spool(spool), threading.Event()
-    with asker(server, model) as ask, _stopped_by_signals(stop):
-        worker = Worker(queue, ask, deliveries)
+    with asker(server, model, hints) as ask, _stopped_by_signals(stop):
+        worker = Worker(queue, ask, deliveries, hints=hints)
         thread = threading.Thread(target=worker.run, args=(stop,), name="worker")
         if in_thread:
             thread.start()

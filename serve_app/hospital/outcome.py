@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serve_app.decoding import decode
+from serve_app.decoding import Hints, decode
 from serve_app.decoding.dicom_header import read_header
-from serve_app.decoding.upload import Upload
+from serve_app.decoding.upload import NO_HINTS, Upload
 from serve_app.errors import EcgServeError
 from serve_app.rendering import render
 from serve_app.rendering.dicom_pdf import render_dicom_pdf
@@ -47,18 +47,21 @@ class Outcome:
     Args:
         result: The answer.
         upload: The recording as it was sent.
+        hints: With which it was answered.
         file_beside: The recording is a DICOM object, and DICOM results are filed in its study,
             patient's identifiers included; else they are anonymous.
     """
 
-    def __init__(self, result: Result, upload: Upload, *, file_beside: bool) -> None:
+    def __init__(
+        self, result: Result, upload: Upload, hints: Hints = NO_HINTS, *, file_beside: bool
+    ) -> None:
         self.result = result
-        self._upload = upload
+        self._upload, self._hints = upload, hints
         self._header = read_header(upload.files[0][1]) if file_beside else None
 
     def render(self, form: str) -> bytes:
         """The bytes of a form; raises as `rendering.render` does."""
-        recording = decode(self._upload)
+        recording = decode(self._upload, self._hints)
         if form == "dicom-sr":
             return render_dicom_sr(self.result, recording, self._header)
         if form == "dicom-pdf":

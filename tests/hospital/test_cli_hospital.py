@@ -117,6 +117,32 @@ def test_plot_does_the_others_beside_a_bad_one(tmp_path, dicom_path):
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
+@pytest.fixture
+def unnamed(data_dir):
+    """A recording that says no names of its three leads."""
+    return data_dir / "formats/scp/healforce_62.scp"
+
+
+LEADS = ("--leads", "I, II, III")
+
+
+@pytest.mark.parametrize("form", ["svg", "fhir"])
+def test_plot_takes_what_a_recording_does_not_say(tmp_path, unnamed, form):
+    assert run("plot", unnamed, "--out", tmp_path, "--format", form).exit_code == 1
+    done = run("plot", unnamed, "--out", tmp_path, "--format", form, *LEADS)
+    assert done.exit_code == 0, done.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_watch_takes_what_recordings_do_not_say(tmp_path, unnamed):
+    (tmp_path / unnamed.name).write_bytes(unnamed.read_bytes())
+    done = run("watch", tmp_path, "--once", "--write", "svg", *LEADS)
+    assert done.exit_code == 0, done.output
+    answer = json.loads((tmp_path / f"{unnamed.name}.ecg-result.json").read_bytes())
+    assert answer["result"]["recording"]["leads"][:3] == ["I", "II", "III"]
+    assert (tmp_path / f"{unnamed.name}.ecg-result.svg").exists()
+
+
 @pytest.mark.slow
 def test_receive_survives_kill_while_the_server_is_down(tmp_path, dicom_bytes):
     """Acknowledged, killed, started again with a way to answer: the result comes."""
