@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from serve_app.cli_bulk import bulk
 from serve_app.cli_config import config_app
@@ -41,6 +42,7 @@ from serve_app.errors import CheckpointError, EcgServeError, NotFound, PayloadTo
 from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.results import Result
 from serve_app.settings import load_settings
+from serve_app.wording import in_shell
 
 __all__ = ["main"]
 
@@ -245,7 +247,7 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
         f"heart rate {rate:.0f} bpm" if rate is not None else "heart rate not measurable",
         f"quality {result.quality.score:.2f}",
     ]
-    _out.print(f"[bold]{path}[/]: {'; '.join(facts)}")
+    _out.print(f"[bold]{escape(str(path))}[/]: {'; '.join(facts)}")
     if not result.quality.acceptable:
         _out.print("  [yellow]the quality is not acceptable: do not rely on what follows[/]")
     for anomaly in result.analysis.anomalies if result.analysis else []:
@@ -261,14 +263,14 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
 
 
 def _print_error(path: Path, error: EcgServeError, *, as_json: bool) -> None:
-    hint = error.hint
+    hint = in_shell(error.hint)
     if error.extra.get("code", error.code) == PayloadTooLarge.code:
         hint += " `ecg-serve follow` takes recordings of a day or a week."
     if as_json:
         problem = {"code": error.code, "detail": error.detail, **error.extra, "hint": hint}
         sys.stdout.write(json.dumps({"file": str(path), "error": problem}) + "\n")
         return
-    _told.print(f"[red]{path}:[/] {error.detail} {hint}")
+    _told.print(f"[red]{escape(str(path))}:[/] {escape(error.detail)} {escape(hint)}")
 
 
 @contextmanager
@@ -276,5 +278,6 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except EcgServeError as error:
-        _told.print(f"[red]{error.title}:[/] {error.detail}\n{error.hint}")
+        told = f"{error.detail}\n{in_shell(error.hint)}"
+        _told.print(f"[red]{error.title}:[/] {escape(told)}")
         raise typer.Exit(2) from error

@@ -33,6 +33,7 @@ from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.preprocessing import SEGMENT_S
 from serve_app.settings import Settings, load_settings
 from serve_app.streaming.lines import AnyLine, RecordingLine, RhythmSummary, SummaryLine
+from serve_app.wording import in_shell
 
 __all__ = ["follow"]
 
@@ -149,10 +150,10 @@ def _tell(path: Path, lines: Generator[AnyLine, None, None], *, as_json: bool) -
                     progress.advance(bar)
     except EcgServeError as error:
         if as_json:
-            problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
-            _write(path, {**problem, **error.extra, "type": "error"})
+            problem = {"code": error.code, "detail": error.detail, **error.extra}
+            _write(path, {**problem, "hint": in_shell(error.hint), "type": "error"})
         else:
-            typer.echo(f"{path}: {error.detail} {error.hint}", err=True)
+            typer.echo(f"{path}: {error.detail} {in_shell(error.hint)}", err=True)
         return False
     if not as_json:
         typer.echo("\n  ".join([f"{path}: {_opening(first)}", *_findings(first, last)]))

@@ -13,6 +13,7 @@ from serve_app.rendering import render
 from serve_app.rendering.dicom_pdf import render_dicom_pdf
 from serve_app.rendering.dicom_sr import render_dicom_sr
 from serve_app.results import Result
+from serve_app.wording import in_shell
 
 __all__ = ["FORMS", "Form", "Outcome", "envelope", "problem_of"]
 
@@ -79,4 +80,5 @@ def envelope(source: Mapping[str, Any], **outcome: Any) -> bytes:
 
 def problem_of(error: EcgServeError) -> dict[str, Any]:
     """What is told of an error."""
-    return {"code": error.code, "detail": error.detail, "hint": error.hint, **error.extra}
+    told = {"code": error.code, "detail": error.detail, **error.extra}
+    return told | {"hint": in_shell(error.hint)}
