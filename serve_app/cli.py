@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,9 +30,10 @@ from serve_app.cli_options import (
     Units,
     given_hints,
 )
-from serve_app.cli_output import tracked
+from serve_app.cli_output import tell, tracked
 from serve_app.cli_plot import plot
 from serve_app.client import Client
+from serve_app.client.retries import retries_told
 from serve_app.decoding import Limits, Upload
 from serve_app.decoding.paths import read_path
 from serve_app.engine.identity import ModelSource
@@ -165,8 +165,6 @@ def analyze(
 
 def main() -> None:
     """Entry point of `ecg-serve`; usage errors exit with 2."""
-    # People are told how it ends, not of each try.
-    logging.getLogger("stamina").addHandler(logging.NullHandler())
     app()
 
 
@@ -205,7 +203,7 @@ def _asker(
     what: str, query: dict[str, Any], server: str | None, model: str | None
 ) -> Iterator[Callable[[Path], Result]]:
     if server is not None:
-        with Client(server) as client:
+        with Client(server) as client, retries_told(tell):
             ask_server = client.predict if what == "predict" else client.analyze
             yield lambda path: ask_server(_upload(path), **query)
         return

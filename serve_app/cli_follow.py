@@ -24,8 +24,9 @@ from serve_app.cli_options import (
     Units,
     given_hints,
 )
-from serve_app.cli_output import progress_bars, tell_error
+from serve_app.cli_output import progress_bars, tell, tell_error
 from serve_app.client import Client
+from serve_app.client.retries import retries_told
 from serve_app.decoding import Hints
 from serve_app.engine.loading import fetch_model, load_engine
 from serve_app.errors import EcgServeError
@@ -90,7 +91,7 @@ def _follower(
     if server is not None:
         wanted = {"missing_leads": options.missing_leads} if options else {}
         query = {**hints, **wanted, "window_s": window_s}
-        with Client(server) as client:
+        with Client(server) as client, retries_told(tell):
             yield lambda path: client.follow("predict" if options else "analyze", path, **query)
         return
     settings = load_settings(model=model)

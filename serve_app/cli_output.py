@@ -20,6 +20,7 @@ __all__ = [
     "print_told",
     "progress_bars",
     "size",
+    "tell",
     "tell_error",
     "tracked",
 ]
@@ -46,6 +47,11 @@ def print_told(
         return
     for line in lines(told):
         _out.print(line)
+
+
+def tell(sentence: str) -> None:
+    """A line on standard error, above any bar."""
+    _told.print(sentence)
 
 
 def tell_error(error: EcgServeError, as_json: bool) -> None:
