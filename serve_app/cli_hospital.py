@@ -147,7 +147,9 @@ def watch(
             if once:
                 watcher.look(settled=True)
                 _work_to_the_end(queue, worker, stop)
-                raise typer.Exit(1 if watcher.failed_count + worker.set_aside_count else 0)
+                left = any(queue.waiting())  # it was told to stop
+                unanswered = left or watcher.failed_count or worker.set_aside_count
+                raise typer.Exit(1 if unanswered else 0)
             while not stop.wait(interval_s):
                 if watcher.look():
                     worker.news.set()

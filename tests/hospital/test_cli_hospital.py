@@ -143,6 +143,17 @@ def test_watch_takes_what_recordings_do_not_say(tmp_path, unnamed):
     assert (tmp_path / f"{unnamed.name}.ecg-result.svg").exists()
 
 
+def test_watch_once_that_is_stopped_has_not_answered_all(tmp_path, dicom_bytes):
+    (tmp_path / "good.dcm").write_bytes(dicom_bytes)
+    call = [ECG_SERVE, "watch", tmp_path, "--once", "--server", "http://127.0.0.1:9"]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as process:
+        while "waits" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+    assert process.returncode == 1
+
+
 @pytest.mark.slow
 def test_receive_survives_kill_while_the_server_is_down(tmp_path, dicom_bytes):
     """Acknowledged, killed, started again with a way to answer: the result comes."""
