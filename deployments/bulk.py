@@ -65,8 +65,10 @@ class Answering:
         try:
             upload = await asyncio.to_thread(_read, self._folder / path)
             if self._job.what == "analyze":
-                return await self._pipeline.analyze(upload)
-            return await self._pipeline.predict(upload, options=self._options)
+                return await self._pipeline.analyze(upload, hints=self._job.hints)
+            return await self._pipeline.predict(
+                upload, hints=self._job.hints, options=self._options
+            )
         except EcgServeError as error:
             return error
 

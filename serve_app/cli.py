@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from serve_app.cli_bulk import bulk
 from serve_app.cli_config import config_app
@@ -20,11 +20,21 @@ from serve_app.cli_engine import model_app
 from serve_app.cli_evaluate import evaluate
 from serve_app.cli_follow import follow
 from serve_app.cli_hospital import receive, watch
-from serve_app.cli_options import Files, FsHz, Leads, Lines, MissingLeads, Server, Units
-from serve_app.cli_output import tracked
+from serve_app.cli_options import (
+    Files,
+    FsHz,
+    Leads,
+    Lines,
+    MissingLeads,
+    Server,
+    Units,
+    given_hints,
+)
+from serve_app.cli_output import tell, tracked
 from serve_app.cli_plot import plot
 from serve_app.client import Client
-from serve_app.decoding import Hints, Limits, Upload
+from serve_app.client.retries import retries_told
+from serve_app.decoding import Limits, Upload
 from serve_app.decoding.paths import read_path
 from serve_app.engine.identity import ModelSource
 from serve_app.engine.loading import fetch_model, load_engine
@@ -32,6 +42,7 @@ from serve_app.errors import CheckpointError, EcgServeError, NotFound, PayloadTo
 from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.results import Result
 from serve_app.settings import load_settings
+from serve_app.wording import in_shell
 
 __all__ = ["main"]
 
@@ -154,8 +165,6 @@ def analyze(
 
 def main() -> None:
     """Entry point of `ecg-serve`; usage errors exit with 2."""
-    # People are told how it ends, not of each try.
-    logging.getLogger("stamina").addHandler(logging.NullHandler())
     app()
 
 
@@ -194,7 +203,7 @@ def _asker(
     what: str, query: dict[str, Any], server: str | None, model: str | None
 ) -> Iterator[Callable[[Path], Result]]:
     if server is not None:
-        with Client(server) as client:
+        with Client(server) as client, retries_told(tell):
             ask_server = client.predict if what == "predict" else client.analyze
             yield lambda path: ask_server(_upload(path), **query)
         return
@@ -209,8 +218,7 @@ def _asker(
 
 async def _ask_here(pipeline: Pipeline, what: str, path: Path, query: dict[str, Any]) -> Result:
     upload = _upload(path)
-    names = query["leads"]
-    hints = Hints(query["fs_hz"], query["units"], tuple(names.split(",")) if names else None)
+    hints = given_hints(query["fs_hz"], query["units"], query["leads"])
     if what == "analyze":
         return await pipeline.analyze(upload, hints=hints)
     options = Options(missing_leads=query["missing_leads"])
@@ -237,7 +245,7 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
         f"heart rate {rate:.0f} bpm" if rate is not None else "heart rate not measurable",
         f"quality {result.quality.score:.2f}",
     ]
-    _out.print(f"[bold]{path}[/]: {'; '.join(facts)}")
+    _out.print(f"[bold]{escape(str(path))}[/]: {'; '.join(facts)}")
     if not result.quality.acceptable:
         _out.print("  [yellow]the quality is not acceptable: do not rely on what follows[/]")
     for anomaly in result.analysis.anomalies if result.analysis else []:
@@ -253,14 +261,14 @@ def _print_result(path: Path, result: Result, *, as_json: bool) -> None:
 
 
 def _print_error(path: Path, error: EcgServeError, *, as_json: bool) -> None:
-    hint = error.hint
+    hint = in_shell(error.hint)
     if error.extra.get("code", error.code) == PayloadTooLarge.code:
         hint += " `ecg-serve follow` takes recordings of a day or a week."
     if as_json:
         problem = {"code": error.code, "detail": error.detail, **error.extra, "hint": hint}
         sys.stdout.write(json.dumps({"file": str(path), "error": problem}) + "\n")
         return
-    _told.print(f"[red]{path}:[/] {error.detail} {hint}")
+    _told.print(f"[red]{escape(str(path))}:[/] {escape(error.detail)} {escape(hint)}")
 
 
 @contextmanager
@@ -268,5 +276,6 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except EcgServeError as error:
-        _told.print(f"[red]{error.title}:[/] {error.detail}\n{error.hint}")
+        told = f"{error.detail}\n{in_shell(error.hint)}"
+        _told.print(f"[red]{error.title}:[/] {escape(told)}")
         raise typer.Exit(2) from error

@@ -13,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from serve_app.bulk.finding import find_recordings
 from serve_app.bulk.table import Job, Parts
+from serve_app.cli_options import FsHz, Leads, Units, given_hints
 from serve_app.cli_output import AsJson, print_told, tell_error
+from serve_app.decoding import Hints
 from serve_app.engine.loading import fetch_model
 from serve_app.errors import EcgServeError
 from serve_app.pipeline import Options
@@ -34,6 +36,9 @@ def bulk(
         bool, typer.Option(help="Give the model zeros for leads that a recording lacks.")
     ] = False,
     pattern: Annotated[str | None, typer.Option(help="Which files, such as '*.ecg'.")] = None,
+    fs_hz: FsHz = None,
+    units: Annotated[Units | None, typer.Option()] = None,
+    leads: Leads = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer for every recording of IN, with Ray Data, here or on the cluster of RAY_ADDRESS.
@@ -43,7 +48,8 @@ def bulk(
     try:
         settings = load_settings(model=model)
         options = Options(embedding=embedding, missing_leads="zero" if zero_leads else "refuse")
-        told = _run(settings, source, out, options, pattern, analyze=analyze)
+        hints = given_hints(fs_hz, units, leads)
+        told = _run(settings, source, out, options, hints, pattern, analyze=analyze)
     except EcgServeError as error:
         tell_error(error, as_json)
         raise typer.Exit(2) from error
@@ -68,12 +74,13 @@ def _run(
     source: Path,
     out: Path,
     options: Options,
+    hints: Hints,
     pattern: str | None,
     *,
     analyze: bool,
 ) -> dict[str, int]:
     folder, paths = find_recordings(source, pattern)
-    job = Job("analyze") if analyze else _job(settings, options)
+    job = Job("analyze", hints=hints) if analyze else _job(settings, options, hints)
     parts = Parts(out, job)
     done = parts.done()
     pending = [path for path in paths if path not in done]
@@ -95,7 +102,7 @@ def _run(
     return counts
 
 
-def _job(settings: Settings, options: Options) -> Job:
+def _job(settings: Settings, options: Options, hints: Hints) -> Job:
     """The job, with the weights that it is done with: another model's rows are not mixed in."""
     fetch_model(settings)
     return Job(
@@ -105,6 +112,7 @@ def _job(settings: Settings, options: Options) -> Job:
         settings.precision,
         options.missing_leads,
         options.embedding,
+        hints,
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from serve_app.evaluation.labels_table import LabelledSet
     from serve_app.evaluation.report import Report
     from serve_app.evaluation.scoring import Reading
+from serve_app.wording import in_shell
 
 __all__ = ["evaluate"]
 
@@ -235,7 +236,7 @@ def _tell(report: "Report", as_json: bool) -> None:
     for check in report.checks:
         _out.print(f"{'kept' if check.passed else 'BROKEN'}: {check}")
     for path, error in report.failures:
-        _told.print(f"{path}: {error.detail} {error.hint}")
+        _told.print(f"{path}: {error.detail} {in_shell(error.hint)}")
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[list[str]]) -> None:

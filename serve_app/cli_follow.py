@@ -14,9 +14,19 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from serve_app.cli_options import Files, FsHz, Leads, Lines, MissingLeads, Server, Units
-from serve_app.cli_output import progress_bars, tell_error
+from serve_app.cli_options import (
+    Files,
+    FsHz,
+    Leads,
+    Lines,
+    MissingLeads,
+    Server,
+    Units,
+    given_hints,
+)
+from serve_app.cli_output import progress_bars, tell, tell_error
 from serve_app.client import Client
+from serve_app.client.retries import retries_told
 from serve_app.decoding import Hints
 from serve_app.engine.loading import fetch_model, load_engine
 from serve_app.errors import EcgServeError
@@ -24,6 +34,7 @@ from serve_app.pipeline import InProcessModel, Options, Pipeline
 from serve_app.preprocessing import SEGMENT_S
 from serve_app.settings import Settings, load_settings
 from serve_app.streaming.lines import AnyLine, RecordingLine, RhythmSummary, SummaryLine
+from serve_app.wording import in_shell
 
 __all__ = ["follow"]
 
@@ -80,7 +91,7 @@ def _follower(
     if server is not None:
         wanted = {"missing_leads": options.missing_leads} if options else {}
         query = {**hints, **wanted, "window_s": window_s}
-        with Client(server) as client:
+        with Client(server) as client, retries_told(tell):
             yield lambda path: client.follow("predict" if options else "analyze", path, **query)
         return
     settings = load_settings(model=model)
@@ -88,8 +99,7 @@ def _follower(
         fetch_model(settings)
     patient = settings.model_copy(update={"request_timeout_s": _NO_DEADLINE_S})
     pipeline = Pipeline(patient, InProcessModel(partial(load_engine, settings)))
-    names = tuple(hints["leads"].split(",")) if hints["leads"] else None
-    given = Hints(hints["fs_hz"], hints["units"], names)
+    given = given_hints(**hints)
     with asyncio.Runner() as runner:
         yield partial(_lines_here, runner, settings, pipeline, given, options, window_s)
 
@@ -141,10 +151,10 @@ def _tell(path: Path, lines: Generator[AnyLine, None, None], *, as_json: bool) -
                     progress.advance(bar)
     except EcgServeError as error:
         if as_json:
-            problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
-            _write(path, {**problem, **error.extra, "type": "error"})
+            problem = {"code": error.code, "detail": error.detail, **error.extra}
+            _write(path, {**problem, "hint": in_shell(error.hint), "type": "error"})
         else:
-            typer.echo(f"{path}: {error.detail} {error.hint}", err=True)
+            typer.echo(f"{path}: {error.detail} {in_shell(error.hint)}", err=True)
         return False
     if not as_json:
         typer.echo("\n  ".join([f"{path}: {_opening(first)}", *_findings(first, last)]))

@@ -12,7 +12,10 @@ from typing import Annotated
 
 import typer
 
+from serve_app.cli_options import FsHz, Leads, Units, given_hints
 from serve_app.cli_output import failures_told
+from serve_app.decoding import Hints
+from serve_app.decoding.upload import NO_HINTS
 from serve_app.errors import NotInstalled, SettingsError
 from serve_app.hospital.asking import asker
 from serve_app.hospital.deliveries import Delivery, DicomNode, Folder
@@ -50,6 +53,8 @@ class SendForm(StrEnum):
 
 
 Write = Annotated[list[OutForm] | None, typer.Option(help="Beside the JSON; may be repeated.")]
+# Hidden, so that it is not watched; there, so that a second watcher meets the first one's lock.
+_WATCH_SPOOL = ".ecg-spool"
 _NEED_CAIRO = frozenset({"dicom-pdf", "pdf", "png"})
 
 
@@ -115,25 +120,36 @@ def watch(
         Path | None, typer.Option(help="Folder for results; by default the same.")
     ] = None,
     write: Write = None,
-    spool: SpoolFolder = Path("ecg-spool"),
+    spool: Annotated[
+        Path | None, typer.Option(help="The queue; by default .ecg-spool in the results' folder.")
+    ] = None,
     interval_s: Annotated[float, typer.Option(help="Between looks.", min=0.05)] = 2.0,
+    fs_hz: FsHz = None,
+    units: Annotated[Units | None, typer.Option()] = None,
+    leads: Leads = None,
     once: Annotated[bool, typer.Option("--once", help="What is there now, then end.")] = False,
 ) -> None:
     """Answer every recording that is put into a folder, without a person.
 
-    Each result is a file with `"review": "needed"`: nobody has looked at it.
+    Each result is a file with `"review": "needed"`: nobody has looked at it. With --once the exit
+    code is 1 if some recording has got no result.
     """
     with failures_told(as_json=False):
         if not folder.is_dir():
             raise SettingsError("There is no such folder.", hint="Make it first.")
         _check_forms(_names(write))
         results = Folder(out or folder, _names(write))
-        with _working(spool, server, model, [results], in_thread=not once) as (queue, worker, stop):
+        spool = spool or (out or folder) / _WATCH_SPOOL
+        hints = given_hints(fs_hz, units, leads)
+        working = _working(spool, server, model, [results], hints, in_thread=not once)
+        with working as (queue, worker, stop):
             watcher = Watcher(folder, results, queue)
             if once:
                 watcher.look(settled=True)
                 _work_to_the_end(queue, worker, stop)
-                return
+                left = any(queue.waiting())  # it was told to stop
+                unanswered = left or watcher.failed_count or worker.set_aside_count
+                raise typer.Exit(1 if unanswered else 0)
             while not stop.wait(interval_s):
                 if watcher.look():
                     worker.news.set()
@@ -173,6 +189,7 @@ def _working(
     server: str | None,
     model: str | None,
     deliveries: Sequence[Delivery],
+    hints: Hints = NO_HINTS,
     *,
     in_thread: bool = True,
 ) -> Iterator[tuple[Spool, Worker, threading.Event]]:
@@ -180,8 +197,8 @@ def _working(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     queue, stop = Spool(spool), threading.Event()
-    with asker(server, model) as ask, _stopped_by_signals(stop):
-        worker = Worker(queue, ask, deliveries)
+    with asker(server, model, hints) as ask, _stopped_by_signals(stop):
+        worker = Worker(queue, ask, deliveries, hints=hints)
         thread = threading.Thread(target=worker.run, args=(stop,), name="worker")
         if in_thread:
             thread.start()

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Files", "FsHz", "Leads", "Lines", "MissingLeads", "Server", "Units"]
+from serve_app.decoding import Hints
+
+__all__ = [
+    "Files",
+    "FsHz",
+    "Leads",
+    "Lines",
+    "MissingLeads",
+    "Server",
+    "Units",
+    "given_hints",
+]
 
 Files = Annotated[list[Path], typer.Argument(help="Recordings; a .hea brings its .dat or .mat.")]
 Server = Annotated[str | None, typer.Option(help="Ask this server, not this process.")]
@@ -27,3 +38,9 @@ class MissingLeads(StrEnum):
 
     REFUSE = "refuse"
     ZERO = "zero"
+
+
+def given_hints(fs_hz: float | None, units: Units | None, leads: str | None) -> Hints:
+    """What the options say of every recording."""
+    names = tuple(name.strip() for name in leads.split(",")) if leads else None
+    return Hints(fs_hz, units.value if units else None, names)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from serve_app.errors import EcgServeError, SettingsError
+from serve_app.wording import in_shell
 
 __all__ = [
     "AsJson",
@@ -19,6 +20,7 @@ __all__ = [
     "print_told",
     "progress_bars",
     "size",
+    "tell",
     "tell_error",
     "tracked",
 ]
@@ -47,13 +49,18 @@ def print_told(
         _out.print(line)
 
 
+def tell(sentence: str) -> None:
+    """A line on standard error, above any bar."""
+    _told.print(sentence)
+
+
 def tell_error(error: EcgServeError, as_json: bool) -> None:
     """One JSON object, or two lines for people on standard error."""
     if as_json:
-        problem = {"code": error.code, "detail": error.detail, "hint": error.hint}
+        problem = {"code": error.code, "detail": error.detail, "hint": in_shell(error.hint)}
         sys.stdout.write(json.dumps({"error": problem}) + "\n")
     else:
-        _told.print(f"{error.title}: {error.detail}\n{error.hint}")
+        _told.print(f"{error.title}: {error.detail}\n{in_shell(error.hint)}")
 
 
 def progress_bars(*, hidden: bool = False) -> Progress:

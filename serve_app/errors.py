@@ -136,7 +136,7 @@ class MissingParameter(RecordingError):
 
     code = "missing_parameter"
     title = "Missing parameter"
-    default_hint = "Add the parameter to the query, for example ?fs_hz=500."
+    default_hint = "Add the parameter, for example ?fs_hz=500."
 
 
 class RequestError(EcgServeError):
@@ -265,7 +265,7 @@ class Unavailable(EcgServeError):
     status = 503
     code = "overloaded"
     title = "Unavailable"
-    default_hint = "Try again after the time in Retry-After."
+    default_hint = "Try again in a moment, or when Retry-After says."
     retry_after_s: ClassVar[int] = 1
 
 
@@ -280,7 +280,9 @@ class ModelUnavailable(Unavailable):
 
     code = "model_unavailable"
     title = "Model unavailable"
-    default_hint = "Try again after the time in Retry-After; POST /v1/analyze needs no model."
+    default_hint = (
+        "Try again in a moment, or when Retry-After says; POST /v1/analyze needs no model."
+    )
     retry_after_s = 5
 
 

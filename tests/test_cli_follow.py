@@ -134,12 +134,17 @@ def test_leads_are_missing(url, record_100):
         assert (line["type"], line["code"]) == ("error", "invalid_signal")
 
 
-def test_nobody_there(record_100):
-    call = [*PROGRAM, "follow", str(record_100), "--server", "http://127.0.0.1:1"]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    (told,) = done.stderr.splitlines()
-    assert "cannot be reached" in told
+@pytest.mark.parametrize("command", ["follow", "predict", "analyze"])
+def test_nobody_there(record_100, command):
+    """Who waits is told why, at once and once."""
+    call = [*PROGRAM, command, str(record_100), "--server", "http://127.0.0.1:1"]
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as process:
+        first = process.stderr.readline()
+        assert process.poll() is None
+        (last,) = process.stderr.read().splitlines()
+    assert process.returncode == 1
+    assert "cannot be reached (ConnectError). It is asked again, for up to 60 s." in first
+    assert "cannot be reached" in last
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,13 @@ LAYERS = [
     },
     {"serve_app.engine", "serve_app.preprocessing", "serve_app.decoding", "serve_app.simulation"},
     {"serve_app.model"},
-    {"serve_app.results", "serve_app.recording", "serve_app.settings", "serve_app.errors"},
+    {
+        "serve_app.results",
+        "serve_app.recording",
+        "serve_app.settings",
+        "serve_app.errors",
+        "serve_app.wording",
+    },
 ]
 ONLY_IN = {
     "ray": {"deployments"},

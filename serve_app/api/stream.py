@@ -26,6 +26,7 @@ from serve_app.errors import (
 from serve_app.settings import Settings
 from serve_app.streaming.events import StartMessage, start_faults
 from serve_app.streaming.live import LiveStream
+from serve_app.wording import in_stream
 
 __all__ = ["stream_router"]
 
@@ -75,8 +76,9 @@ async def _end(socket: WebSocket, error: EcgServeError, request_id: str) -> None
     fallback = _INTERNAL if error.status >= 500 else _POLICY
     with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
         async with asyncio.timeout(_LAST_WORDS_S):
-            problem = problem_members(error, request_id) | {"type": "error"}
-            await socket.send_text(json.dumps(problem))
+            problem = problem_members(error, request_id)
+            told = problem | {"type": "error", "hint": in_stream(error.hint)}
+            await socket.send_text(json.dumps(told))
             await socket.close(_CLOSE_CODES.get(error.status, fallback), error.code)
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from serve_app.decoding.upload import NO_HINTS, Hints
 from serve_app.errors import EcgServeError, InvalidParameter, NotInstalled
 from serve_app.results import Result
 
@@ -31,6 +32,7 @@ class Job:
         engine: As in settings, and so ``precision``.
         missing_leads: What the model is given for them.
         embedding: Whether the pooled features are stored.
+        hints: Given with every recording.
     """
 
     what: What
@@ -39,6 +41,7 @@ class Job:
     precision: str | None = None
     missing_leads: str | None = None
     embedding: bool = False
+    hints: Hints = NO_HINTS
 
 
 def _pyarrow() -> Any:
@@ -83,7 +86,14 @@ def _schema(labels: Sequence[str], job: Job) -> Any:
             fields += [(f"positive.{label}", boolean)]
     if job.embedding:
         fields += [("embedding", arrow.list_(arrow.float32()))]
-    return arrow.schema(fields, metadata={_META: json.dumps(asdict(job))})
+    return arrow.schema(fields, metadata={_META: _meta(job)})
+
+
+def _meta(job: Job) -> str:
+    told = asdict(job)
+    if job.hints == NO_HINTS:
+        del told["hints"]  # tables from before there were hints can be added to
+    return json.dumps(told)
 
 
 def _row(path: str, answer: Result | EcgServeError) -> dict[str, Any]:
@@ -144,7 +154,7 @@ class Parts:
         for part in self._parts:
             table = parquet.read_table(part, columns=["path"])
             kept = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
-            if kept != asdict(self._job):
+            if kept != json.loads(_meta(self._job)):
                 raise InvalidParameter(
                     "The table holds answers of another model or of other options.",
                     hint="Choose another name for the table, or remove it.",

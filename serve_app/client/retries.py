@@ -1,13 +1,17 @@
 """How often, and how long, a server is asked again."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import httpx2
 import stamina
+from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 
-from serve_app.client.calls import backoff
+from serve_app.client.calls import backoff, unreachable
 
-__all__ = ["DEFAULT_RETRIES", "NO_RETRIES", "Retries"]
+__all__ = ["DEFAULT_RETRIES", "NO_RETRIES", "Retries", "retries_told"]
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,25 @@ class Retries:
 
 DEFAULT_RETRIES: Final = Retries()
 NO_RETRIES: Final = Retries(attempts=1)
+
+
+@contextmanager
+def retries_told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell the first failure of each question, for who waits; of this whole process.
+
+    Args:
+        tell: Given a sentence.
+    """
+
+    def hook(details: RetryDetails) -> None:
+        error = details.caused_by
+        if details.retry_num == 1:
+            told = unreachable(error) if isinstance(error, httpx2.TransportError) else error
+            tell(f"{told} It is asked again, for up to {DEFAULT_RETRIES.within_s:.0f} s.")
+
+    before = get_on_retry_hooks()
+    set_on_retry_hooks([hook])
+    try:
+        yield
+    finally:
+        set_on_retry_hooks(before)

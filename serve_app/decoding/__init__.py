@@ -76,7 +76,7 @@ def decode(
         upload = Upload((("", upload),))
     claimed = claimed_format(upload.content_type)
     if not any(content for _, content in upload.files):
-        raise InvalidFormat("The body is empty.", hint="Send the recording as the body.")
+        raise InvalidFormat("The recording is empty.", hint="Send its file, or its bytes.")
     limits.check_files([len(content) for _, content in upload.files])
     # What is not finite in float32 is told by preprocessing, not by a warning here.
     with nothing_else_raised(), np.errstate(all="ignore"):

@@ -85,7 +85,7 @@ def missing_parameter(format_name: str, *names: str) -> MissingParameter:
     query = "&".join(_EXAMPLES[name] for name in names)
     return MissingParameter(
         f"This {format_name} recording does not say {' and '.join(names)}.",
-        hint=f"Add what fits the recording to the query, for example ?{query}.",
+        hint=f"Add what fits the recording, for example ?{query}.",
         extra={"parameters": list(names)},
     )
 

@@ -110,7 +110,7 @@ def _size(file: IO[bytes]) -> int:
 @contextlib.contextmanager
 def _mapping(file: IO[bytes]) -> Iterator[mmap.mmap]:
     if not _size(file):
-        raise InvalidFormat("The body is empty.", hint="Send the recording as the body.")
+        raise InvalidFormat("The recording is empty.", hint="Send its file, or its bytes.")
     file.flush()
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:

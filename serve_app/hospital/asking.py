@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from functools import partial
 
 from serve_app.client import NO_RETRIES, Client, ServerProblem
-from serve_app.decoding import Upload
+from serve_app.client.calls import HintsQuery
+from serve_app.decoding import Hints, Upload
+from serve_app.decoding.upload import NO_HINTS
 from serve_app.engine.loading import fetch_model, load_engine
 from serve_app.errors import EcgServeError, InvalidSignal, RecordingError, RequestError
 from serve_app.pipeline import InProcessModel, Pipeline
@@ -19,7 +21,7 @@ Ask = Callable[[Upload], Result]
 
 
 @contextmanager
-def asker(server: str | None, model: str | None = None) -> Iterator[Ask]:
+def asker(server: str | None, model: str | None = None, hints: Hints = NO_HINTS) -> Iterator[Ask]:
     """What answers one recording after the other, from one thread.
 
     A recording that the model cannot be asked about (leads missing, too short) gets the analysis of
@@ -28,6 +30,7 @@ def asker(server: str | None, model: str | None = None) -> Iterator[Ask]:
     Args:
         server: Its URL; None answers in this process.
         model: What to load in this process; None takes ECG_MODEL.
+        hints: Given with every recording.
 
     Raises:
         SettingsError: Settings are at fault.
@@ -36,7 +39,12 @@ def asker(server: str | None, model: str | None = None) -> Iterator[Ask]:
     if server is not None:
         # The queue tries again itself.
         with Client(server, retries=NO_RETRIES) as client:
-            yield partial(predict_or_analyze, client.predict, client.analyze)
+            query: HintsQuery = {"fs_hz": hints.fs_hz, "units": hints.units, "leads": hints.leads}
+            yield partial(
+                predict_or_analyze,
+                partial(client.predict, **query),
+                partial(client.analyze, **query),
+            )
         return
     settings = load_settings(model=model)
     fetch_model(settings)
@@ -44,8 +52,8 @@ def asker(server: str | None, model: str | None = None) -> Iterator[Ask]:
     with asyncio.Runner() as runner:
         yield partial(
             predict_or_analyze,
-            lambda upload: runner.run(pipeline.predict(upload)),
-            lambda upload: runner.run(pipeline.analyze(upload)),
+            lambda upload: runner.run(pipeline.predict(upload, hints=hints)),
+            lambda upload: runner.run(pipeline.analyze(upload, hints=hints)),
         )
 
 

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serve_app.decoding import decode
+from serve_app.decoding import Hints, decode
 from serve_app.decoding.dicom_header import read_header
-from serve_app.decoding.upload import Upload
+from serve_app.decoding.upload import NO_HINTS, Upload
 from serve_app.errors import EcgServeError
 from serve_app.rendering import render
 from serve_app.rendering.dicom_pdf import render_dicom_pdf
 from serve_app.rendering.dicom_sr import render_dicom_sr
 from serve_app.results import Result
+from serve_app.wording import in_shell
 
 __all__ = ["FORMS", "Form", "Outcome", "envelope", "problem_of"]
 
@@ -47,18 +48,21 @@ class Outcome:
     Args:
         result: The answer.
         upload: The recording as it was sent.
+        hints: With which it was answered.
         file_beside: The recording is a DICOM object, and DICOM results are filed in its study,
             patient's identifiers included; else they are anonymous.
     """
 
-    def __init__(self, result: Result, upload: Upload, *, file_beside: bool) -> None:
+    def __init__(
+        self, result: Result, upload: Upload, hints: Hints = NO_HINTS, *, file_beside: bool
+    ) -> None:
         self.result = result
-        self._upload = upload
+        self._upload, self._hints = upload, hints
         self._header = read_header(upload.files[0][1]) if file_beside else None
 
     def render(self, form: str) -> bytes:
         """The bytes of a form; raises as `rendering.render` does."""
-        recording = decode(self._upload)
+        recording = decode(self._upload, self._hints)
         if form == "dicom-sr":
             return render_dicom_sr(self.result, recording, self._header)
         if form == "dicom-pdf":
@@ -76,4 +80,5 @@ def envelope(source: Mapping[str, Any], **outcome: Any) -> bytes:
 
 def problem_of(error: EcgServeError) -> dict[str, Any]:
     """What is told of an error."""
-    return {"code": error.code, "detail": error.detail, "hint": error.hint, **error.extra}
+    told = {"code": error.code, "detail": error.detail, **error.extra}
+    return told | {"hint": in_shell(error.hint)}

@@ -88,12 +88,18 @@ class Spool:
         except BlockingIOError as error:
             self._lock.close()
             raise SettingsError(
-                "Another process works on this spool.", hint="Give each its own --spool."
+                "Another process works on this spool, such as a second `watch` of the same folder.",
+                hint="End the other, or give each its own --spool, and its own --out.",
             ) from error
         except OSError as error:
             raise SettingsError(f"The spool cannot be used: {error.strerror}.") from error
         for left in (folder / "incoming").iterdir():
             shutil.rmtree(left, ignore_errors=True)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._folder
 
     def close(self) -> None:
         """Let another process have it."""

@@ -37,6 +37,12 @@ class Watcher:
         self._folder, self._results, self._spool = folder, results, spool
         self._last: _State = {}
         self._taken: dict[Path, tuple[int, int]] = {}
+        self._failed: set[Path] = set()
+
+    @property
+    def failed_count(self) -> int:
+        """How many could not be taken on; those that were, and failed later, the worker counts."""
+        return len(self._failed)
 
     def look(self, *, settled: bool = False) -> int:
         """Take on what is new and has not changed since the last look; returns how many.
@@ -60,10 +66,13 @@ class Watcher:
         return taken
 
     def _files(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        root, queue = self._folder.resolve(), self._spool.folder.resolve()
         for path in sorted(self._folder.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(self._folder).parts)
+            relative = path.relative_to(self._folder)
+            hidden = any(part.startswith(".") for part in relative.parts)
             ours = RESULT_MARK in path.name or path.suffix.lower() in _UNFINISHED
-            if hidden or ours or path.is_symlink() or not path.is_file():
+            queued = queue in (root / relative).parents
+            if hidden or ours or queued or path.is_symlink() or not path.is_file():
                 continue
             try:
                 stat = path.stat()
@@ -79,9 +88,11 @@ class Watcher:
         try:
             files = read_path(path, DEFAULT_LIMITS)
         except OSError:
+            self._failed.add(path)
             return False
         except EcgServeError as error:
             if not self._is_done(path, [path], state):
+                self._failed.add(path)
                 self._tell_problem(name, error)
             self._taken[path] = state[path]
             return False
@@ -107,7 +118,9 @@ class Watcher:
             item = self._spool.put(files, note)
         except (OSError, Overloaded) as error:
             _log.error("a recording was not taken on (%s)", type(error).__name__)
+            self._failed.add(path)
             return False
+        self._failed.discard(path)
         self._taken[path] = state[path]
         _log.info("item %s found", item.identity)
         return True

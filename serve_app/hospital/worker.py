@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from serve_app.decoding.upload import Upload
+from serve_app.decoding.upload import NO_HINTS, Hints, Upload
 from serve_app.errors import EcgServeError, Unavailable
 from serve_app.hospital.asking import Ask, is_final
 from serve_app.hospital.deliveries import Delivery
@@ -29,17 +29,30 @@ class Worker:
         spool: The queue.
         ask: Whom to ask.
         deliveries: Where outcomes go.
+        hints: What `ask` takes to be so of every recording.
         first_wait_s: Before the second try of what may work later; doubled up to a minute.
     """
 
     def __init__(
-        self, spool: Spool, ask: Ask, deliveries: Sequence[Delivery], first_wait_s: float = 1.0
+        self,
+        spool: Spool,
+        ask: Ask,
+        deliveries: Sequence[Delivery],
+        *,
+        hints: Hints = NO_HINTS,
+        first_wait_s: float = 1.0,
     ) -> None:
-        self._spool, self._ask, self._deliveries = spool, ask, deliveries
+        self._spool, self._ask, self._deliveries, self._hints = spool, ask, deliveries, hints
         self._first_wait_s = first_wait_s
         self._not_before_s: dict[str, float] = {}
         self._waits_s: dict[str, float] = {}
+        self._set_aside_count = 0
         self.news = threading.Event()
+
+    @property
+    def set_aside_count(self) -> int:
+        """How many items came to an end without a result."""
+        return self._set_aside_count
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; the item in hand is finished first."""
@@ -81,7 +94,8 @@ class Worker:
         upload = Upload(item.files())
         # Only what came by C-STORE goes back to where its patient is known.
         sent_by_node = item.note.get("kind") == "c-store"
-        outcome = Outcome(self._result(item, upload), upload, file_beside=sent_by_node)
+        result = self._result(item, upload)
+        outcome = Outcome(result, upload, self._hints, file_beside=sent_by_node)
         for delivery in self._deliveries:
             delivery.deliver(item.note["name"], item.note["source"], outcome)
 
@@ -119,6 +133,7 @@ class Worker:
                 return False
         self._forget_waits(item)
         self._spool.set_aside(item, problem_of(error))
+        self._set_aside_count += 1
         _log.warning("item %s set aside (%s)", item.identity, error.code)
         return True
 

@@ -249,6 +249,13 @@ def test_leads_of_which_no_model_can_be_asked(client):
     assert_ended(client, [start(leads=["I", "i"])], "invalid_signal", 1008)
 
 
+def test_hints_are_for_a_stream(client):
+    with client.websocket_connect(PATH) as socket:
+        socket.send_json(start(leads=["II"]))
+        (error,) = (event for event in events_of(socket) if event["type"] == "error")
+    assert '"missing_leads": "zero" in the first message' in error["hint"]
+
+
 def test_another_model(client):
     assert_ended(client, [start(model="other")], "model_not_found", 1008)
     assert_ended(client, [start(precision="int3")], "invalid_parameter", 1008)

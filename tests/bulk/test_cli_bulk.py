@@ -47,3 +47,13 @@ def test_every_recording_gets_one_row(data_dir, tmp_path):
     answered = by_path[records[0].name]
     assert {f"probability.{label.name}" for label in LABELS} <= answered.keys()
     assert answered["model_demo"] is True
+
+
+def test_what_recordings_do_not_say_is_given(data_dir, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "answers.parquet"
+    source.mkdir()
+    (source / "a.scp").symlink_to(data_dir / "formats/scp/healforce_62.scp")
+    counts = {"answered": 1, "failed": 0, "lost": 0, "kept": 0}
+    assert bulk(source, out, "--analyze", "--leads", "I,II,III", code=0) == counts
+    (row,) = pyarrow.parquet.read_table(out).to_pylist()
+    assert row["leads"][:3] == ["I", "II", "III"]

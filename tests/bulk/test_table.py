@@ -1,12 +1,14 @@
 """Rows and parts: exactly one row a recording, whatever ends a run."""
 
 import asyncio
+import json
 
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
 from serve_app.bulk.table import Job, Parts, make_table
+from serve_app.decoding import Hints
 from serve_app.errors import CorruptedData, InvalidParameter
 
 JOB = Job("predict", "0" * 64)
@@ -51,11 +53,38 @@ def test_what_is_written_is_done_and_the_rest_is_not(tmp_path, result, labels):
     assert not list(folder.glob(".*"))
 
 
-@pytest.mark.parametrize("other", [Job("analyze"), Job("predict", "1" * 64)])
+HINTED = [Hints(500.0), Hints(500.0, "uV"), Hints(leads=("I", "II"))]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Job("analyze"),
+        Job("predict", "1" * 64),
+        *(Job("predict", "0" * 64, hints=each) for each in HINTED),
+    ],
+)
 def test_answers_of_another_job_are_not_mixed_in(tmp_path, result, labels, other):
     Parts(tmp_path / "out", JOB).write(make_table([("a", result)], labels, JOB))
     with pytest.raises(InvalidParameter, match="another model"):
         Parts(tmp_path / "out", other).done()
+
+
+@pytest.mark.parametrize("hints", [Hints(), *HINTED])
+def test_a_job_knows_its_own_answers_again(tmp_path, result, labels, hints):
+    job = Job("predict", "0" * 64, hints=hints)
+    Parts(tmp_path / "out", job).write(make_table([("a", result)], labels, job))
+    assert Parts(tmp_path / "out", job).done() == {"a"}
+
+
+def test_a_table_from_before_there_were_hints_is_added_to(tmp_path, result, labels):
+    old = {"what": "predict", "model_sha256": "0" * 64, "engine": None, "precision": None}
+    old |= {"missing_leads": None, "embedding": False}
+    table = make_table([("a", result)], labels, JOB)
+    Parts(tmp_path / "out", JOB).write(
+        table.replace_schema_metadata({b"ecg_fm_serve": json.dumps(old)})
+    )
+    assert Parts(tmp_path / "out", JOB).done() == {"a"}
 
 
 def test_a_file_in_the_way_is_told(tmp_path):

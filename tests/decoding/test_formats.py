@@ -97,7 +97,7 @@ def test_foreign_formats_are_named(body: bytes, what: str) -> None:
 
 @pytest.mark.parametrize("upload", [b"", Upload(()), Upload((("a", b""), ("b", b"")))])
 def test_empty(upload: Upload | bytes) -> None:
-    with pytest.raises(InvalidFormat, match="The body is empty"):
+    with pytest.raises(InvalidFormat, match="The recording is empty"):
         decode(upload)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from serve_app.api import create_app
 from serve_app.client import ServerProblem
-from serve_app.decoding import Upload
+from serve_app.decoding import Hints, Upload
 from serve_app.errors import (
     CorruptedData,
     EcgServeError,
@@ -47,6 +47,12 @@ def test_what_is_no_signal_for_the_model_is_analysed(either, data_dir):
     result = either(uploaded(holter))
     assert result.model is None
     assert result.analysis.r_peaks_s
+
+
+def test_hints_reach_a_server(url, data_dir):
+    unnamed = (data_dir / "formats/scp/healforce_62.scp").read_bytes()
+    with asker(url, hints=Hints(leads=("I", "II", "III"))) as ask_server:
+        assert ask_server(uploaded(unnamed)).recording.leads[:3] == ["I", "II", "III"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def shell(command, folder):
 def test_commands(tmp_path, block, written):
     done = shell(block, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / written).iterdir())) == 2
+    assert len(list((tmp_path / written).glob("[!.]*"))) == 2
 
 
 def test_dicomweb(tmp_path, pipeline, settings):
