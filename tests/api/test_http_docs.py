@@ -56,7 +56,7 @@ def test_its_commands_run(server, tmp_path):
     script = "\n".join(block for block in blocks if "schemathesis" not in block)
     script = script.replace("http://127.0.0.1:8000", server)
     script = script.replace(".venv/lib/python3.*/site-packages", packages)
-    script = re.sub(r"^python\b", sys.executable, script, flags=re.MULTILINE)
+    script = script.replace(".venv/bin/python", sys.executable)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
