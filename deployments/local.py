@@ -115,12 +115,7 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
     if settings.when_model_fails == "refuse":
         refuse_missing_model(settings)
     _end_orphaned_proxy(settings.port)
-    for port in filter(None, (settings.port, settings.grpc_port)):
-        if not _is_free(settings.host, port):
-            raise SettingsError(
-                f"Port {port} of {settings.host} is taken.",
-                hint="Choose another --port or --grpc-port.",
-            )
+    _refuse_taken_ports(settings)
     set_flags()
     if settings.grpc_port:
         # Ray takes messages of 2 GB otherwise.
@@ -135,14 +130,7 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
         logging.getLogger(name).setLevel(level)
     laps.done("import")
     try:
-        ray.init(
-            address="local",
-            num_cpus=_cpus(settings),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
+        _init_ray(settings)
         laps.done("ray")
         # Whoever else asks this Ray for something names it so, where several run.
         address, auth = ray.get_runtime_context().gcs_address, os.environ["RAY_AUTH_MODE"]
@@ -162,6 +150,28 @@ def running(settings: Settings, report: Callable[[str], None] = lambda _: None) 
     finally:
         # Where Ray never came up, asking Serve to stop would start one.
         _end_ray(*([serve.shutdown] if ray.is_initialized() else []), ray.shutdown)
+
+
+def _refuse_taken_ports(settings: Settings) -> None:
+    for port in filter(None, (settings.port, settings.grpc_port)):
+        if not _is_free(settings.host, port):
+            raise SettingsError(
+                f"Port {port} of {settings.host} is taken.",
+                hint="Choose another --port or --grpc-port.",
+            )
+
+
+def _init_ray(settings: Settings) -> None:
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=_cpus(settings),
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
 
 
 def _grpc_options(settings: Settings) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ def spool(tmp_path):
 
 @pytest.fixture(scope="session")
 def ask(pipeline):
-    """The whole way in this process, as `asker(None)` goes it, with the session's model."""
+    """The whole way in this process, as `asker(None)` goes it, with the model of all tests."""
     with asyncio.Runner() as runner:
         lock = threading.Lock()
 
