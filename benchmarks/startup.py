@@ -21,7 +21,8 @@ def main() -> None:
                 seconds.append(ready_s)
         medians[profile] = float(np.median(seconds))
         spread = f"{min(seconds):.1f}-{max(seconds):.1f}"
-        print(f"{profile:<6} median {medians[profile]:5.1f} s ({spread}); last: {', '.join(lines)}")
+        steps = ", ".join(line for line in lines if line.endswith(" s"))
+        print(f"{profile:<6} median {medians[profile]:5.1f} s ({spread}); last: {steps}")
     print(f"ratio graph / mono: {medians['graph'] / medians['mono']:.2f}")
     assert medians["graph"] <= LIMIT_S, f"over {LIMIT_S} s"
 
