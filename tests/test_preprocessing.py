@@ -130,3 +130,11 @@ def test_preprocessing_equals_upstream_s_own(data_dir):
     fs_hz = float(np.squeeze(raw["curr_sample_rate"]))
     prepared = prepare(recording(raw["feats"] / 100, fs_hz=fs_hz))
     assert np.allclose(prepared.segments[0], stored, atol=1e-5)
+
+
+@pytest.mark.parametrize("ends", [(-np.inf, np.inf), (np.inf, np.inf), (-3e38, 3e38)])
+def test_what_overflows_is_told_without_a_warning(sinus_mv, ends):
+    signal = sinus_mv.copy()
+    signal[3, :2] = ends
+    with pytest.raises(InvalidSignal, match="aVR"):
+        check(recording(signal))
